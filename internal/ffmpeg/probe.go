@@ -1,0 +1,113 @@
+package ffmpeg
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Media is what ffprobe says of a file with one video stream.
+type Media struct {
+	Codec       string // as "h264"
+	PixelFormat string // as "yuv420p"
+	Width       int
+	Height      int
+	// Frames is the number of packets in the video stream, one a frame.
+	Frames int64
+	// Duration is from the start of the first frame to the end of the last.
+	Duration time.Duration
+	// Start is the time stamp of the first frame.
+	Start time.Duration
+}
+
+// Probe reads the file at path to its end with ffprobe. It fails where the file is unreadable, has another number of
+// streams than one, or ffprobe has anything to complain about.
+func Probe(ctx context.Context, path string) (Media, error) {
+	out, err := run(ctx, "ffprobe", "-v", "error", "-protocol_whitelist", "file",
+		"-count_packets", "-show_streams", "-show_format", "-of", "json", "-i", "file:"+path)
+	if err != nil {
+		return Media{}, fmt.Errorf("probe %s: %w", path, err)
+	}
+	m, err := parseProbe(out)
+	if err != nil {
+		return Media{}, fmt.Errorf("probe %s: %w", path, err)
+	}
+	return m, nil
+}
+
+func parseProbe(out []byte) (Media, error) {
+	var answer struct {
+		Streams []struct {
+			CodecType string `json:"codec_type"`
+			CodecName string `json:"codec_name"`
+			PixFmt    string `json:"pix_fmt"`
+			Width     int    `json:"width"`
+			Height    int    `json:"height"`
+			Packets   string `json:"nb_read_packets"`
+			StartTime string `json:"start_time"`
+		} `json:"streams"`
+		Format struct {
+			Duration string `json:"duration"`
+		} `json:"format"`
+	}
+	if err := json.Unmarshal(out, &answer); err != nil {
+		return Media{}, fmt.Errorf("parse ffprobe's answer: %w", err)
+	}
+	if len(answer.Streams) != 1 || answer.Streams[0].CodecType != "video" {
+		return Media{}, fmt.Errorf("%d streams instead of one video stream", len(answer.Streams))
+	}
+	s := answer.Streams[0]
+	m := Media{Codec: s.CodecName, PixelFormat: s.PixFmt, Width: s.Width, Height: s.Height}
+	var err, err2, err3 error
+	m.Frames, err = strconv.ParseInt(s.Packets, 10, 64)
+	m.Duration, err2 = parseSeconds(answer.Format.Duration)
+	m.Start, err3 = parseSeconds(s.StartTime)
+	return m, errors.Join(err, err2, err3)
+}
+
+func parseSeconds(s string) (time.Duration, error) {
+	return time.ParseDuration(s + "s")
+}
+
+// Version returns the version of the ffmpeg on the PATH, as "5.1.9-0+deb12u1".
+func Version(ctx context.Context) (string, error) {
+	out, err := run(ctx, "ffmpeg", "-version")
+	if err != nil {
+		return "", fmt.Errorf("ask ffmpeg's version: %w", err)
+	}
+	fields := strings.Fields(string(out))
+	if len(fields) < 3 || fields[0] != "ffmpeg" || fields[1] != "version" {
+		return "", errors.New("ask ffmpeg's version: unknown answer")
+	}
+	return fields[2], nil
+}
+
+// run runs a program to its end and returns its output; any message on its stderr is a failure, whatever its exit code.
+func run(ctx context.Context, name string, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = 2 * time.Second
+	cmd.Env = os.Environ()
+	var stdout bytes.Buffer
+	stderr := &tail{}
+	cmd.Stdout, cmd.Stderr = &stdout, stderr
+	err := cmd.Run()
+	switch message := oneLine(stderr.String()); {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case message != "":
+		return nil, errors.New(message)
+	case err != nil:
+		return nil, err
+	}
+	return stdout.Bytes(), nil
+}

@@ -1,0 +1,205 @@
+// Package ffmpeg is the one door to child processes: it starts FFmpeg and ffprobe, and says how they ended.
+//
+// A process lives in a process group of its own and does not outlive this one. An exit code is reported and never believed
+// alone: FFmpeg ends with 0 after many failures, so callers look at what came out.
+package ffmpeg
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"golang.org/x/sys/unix"
+)
+
+// pipeBytes is what the kernel lets a user have without privileges; a raw frame is some megabytes, so a larger pipe saves
+// many switches between the two processes.
+const pipeBytes = 1 << 20
+
+// Config says what to start.
+type Config struct {
+	// Args are FFmpeg's arguments, without the program's name. Nothing that comes from a user or the network belongs here.
+	Args []string
+	// Env is added to the environment, as "KEY=value".
+	Env []string
+	// Stdin and Stdout ask for pipes; without them the process reads nothing and its output is dropped.
+	Stdin, Stdout bool
+	Logger        hclog.Logger
+}
+
+// Process is a running FFmpeg.
+type Process struct {
+	cmd    *exec.Cmd
+	stdin  *os.File
+	stdout *os.File
+	stderr *tail
+	logger hclog.Logger
+
+	gone     chan struct{} // closed when the process has been waited for
+	stopping sync.Once
+	stopped  sync.WaitGroup
+}
+
+// Exit is how a process ended.
+type Exit struct {
+	// Code is the exit code, or -1 after a signal.
+	Code int
+	// Signal is the name of the signal that ended it, if one did.
+	Signal string
+	// Stderr is the end of what it wrote there.
+	Stderr string
+}
+
+// String describes the exit in one line.
+func (e Exit) String() string {
+	how := fmt.Sprintf("exit code %d", e.Code)
+	if e.Signal != "" {
+		how = "signal " + e.Signal
+	}
+	if e.Stderr != "" {
+		how += ": " + oneLine(e.Stderr)
+	}
+	return how
+}
+
+// Start starts ffmpeg from the PATH. The caller must call Wait.
+func Start(cfg Config) (*Process, error) {
+	p := &Process{
+		cmd:    exec.Command("ffmpeg", cfg.Args...),
+		stderr: &tail{},
+		logger: cfg.Logger,
+		gone:   make(chan struct{}),
+	}
+	p.cmd.Env = append(os.Environ(), cfg.Env...)
+	p.cmd.Stderr = p.stderr
+	p.cmd.WaitDelay = 2 * time.Second
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+
+	var childEnds []*os.File
+	defer func() {
+		for _, f := range childEnds {
+			f.Close()
+		}
+	}()
+	if cfg.Stdin {
+		r, w, err := openPipe()
+		if err != nil {
+			return nil, fmt.Errorf("start ffmpeg: %w", err)
+		}
+		p.cmd.Stdin, p.stdin, childEnds = r, w, append(childEnds, r)
+	}
+	if cfg.Stdout {
+		r, w, err := openPipe()
+		if err != nil {
+			p.closePipes()
+			return nil, fmt.Errorf("start ffmpeg: %w", err)
+		}
+		p.cmd.Stdout, p.stdout, childEnds = w, r, append(childEnds, w)
+	}
+	if err := p.cmd.Start(); err != nil {
+		p.closePipes()
+		return nil, fmt.Errorf("start ffmpeg: %w", err)
+	}
+	p.logger.Debug("ffmpeg started", "pid", p.PID())
+	return p, nil
+}
+
+func openPipe() (r, w *os.File, err error) {
+	if r, w, err = os.Pipe(); err != nil {
+		return nil, nil, err
+	}
+	// A smaller pipe than asked for only costs time.
+	if raw, err := r.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, pipeBytes) })
+	}
+	return r, w, nil
+}
+
+// PID returns the process id, which is also its group's.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Stdin returns the pipe to the process; closing it tells FFmpeg that the input is over. Nil unless asked for.
+func (p *Process) Stdin() io.WriteCloser {
+	if p.stdin == nil {
+		return nil
+	}
+	return p.stdin
+}
+
+// Stdout returns the pipe from the process, which takes read deadlines. It stays open until Wait. Nil unless asked for.
+func (p *Process) Stdout() *os.File { return p.stdout }
+
+// Stop asks the process to finish and kills its group if it has not within the grace time. It returns at once; later calls
+// do nothing.
+func (p *Process) Stop(grace time.Duration) {
+	p.stopping.Do(func() {
+		p.signal(syscall.SIGINT)
+		p.stopped.Go(func() {
+			timer := time.NewTimer(grace)
+			defer timer.Stop()
+			select {
+			case <-p.gone:
+			case <-timer.C:
+				p.logger.Warn("ffmpeg did not stop in time", "pid", p.PID(), "grace", grace)
+				p.Kill()
+			}
+		})
+	})
+}
+
+// Kill kills the process and its group at once.
+func (p *Process) Kill() { p.signal(syscall.SIGKILL) }
+
+func (p *Process) signal(s syscall.Signal) {
+	select {
+	case <-p.gone: // the number may be somebody else's by now
+	default:
+		_ = syscall.Kill(-p.PID(), s)
+	}
+}
+
+// Wait blocks until the process is gone, closes the pipes and says how it ended. The error is for a wait that went wrong,
+// not for what the process did. To be called once.
+func (p *Process) Wait() (Exit, error) {
+	// Signals must not reach a process id that was given to somebody else: learn of the end without reaping first.
+	_ = blockUntilWaitable(p.PID())
+	close(p.gone)
+	err := p.cmd.Wait()
+	p.stopped.Wait()
+	p.closePipes()
+
+	exit := Exit{Code: p.cmd.ProcessState.ExitCode(), Stderr: p.stderr.String()}
+	if status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		exit.Signal = status.Signal().String()
+	}
+	p.logger.Debug("ffmpeg ended", "pid", p.PID(), "exit", exit.String())
+	var exitError *exec.ExitError
+	if err != nil && !errors.As(err, &exitError) && !errors.Is(err, exec.ErrWaitDelay) {
+		return exit, fmt.Errorf("wait for ffmpeg: %w", err)
+	}
+	return exit, nil
+}
+
+func blockUntilWaitable(pid int) error {
+	for {
+		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
+func (p *Process) closePipes() {
+	if p.stdin != nil {
+		p.stdin.Close()
+	}
+	if p.stdout != nil {
+		p.stdout.Close()
+	}
+}
