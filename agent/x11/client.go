@@ -1,0 +1,205 @@
+package x11
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"time"
+)
+
+// The parts of the X protocol that are spoken here, little-endian.
+const (
+	packetSize = 32
+	// maxPacket bounds what a server can make the agent hold in memory.
+	maxPacket = 1 << 20
+
+	packetError        = 0
+	packetReply        = 1
+	eventGeneric       = 35
+	eventSent    uint8 = 0x80
+
+	setupFailed  = 0
+	setupSuccess = 1
+)
+
+var wire = binary.LittleEndian
+
+// client is one connection to an X server, used by one goroutine at a time; only
+// interrupt and close may come from another.
+type client struct {
+	conn net.Conn
+	root uint32
+	// randr is the extension's major opcode, 0 if the server has none.
+	randr byte
+	// monitors says that the extension lists monitors (RandR 1.5).
+	monitors bool
+
+	sequence uint16
+	// unread holds received bytes that are no whole packet yet. A deadline in the
+	// middle of a packet loses nothing.
+	unread []byte
+	// changed is set by every event.
+	changed bool
+	names   map[uint32]string
+}
+
+// connect shows the server one cookie after the other until one is accepted.
+func connect(number int, cookies [][]byte, deadline time.Time) (*client, error) {
+	var refused error
+	for _, cookie := range cookies {
+		conn, err := dial(number, deadline)
+		if err != nil {
+			return nil, err
+		}
+		c := &client{conn: conn, names: map[uint32]string{}}
+		c.until(deadline)
+		err = c.greet(cookie)
+		if err == nil {
+			err = c.findRandR()
+		}
+		if err == nil {
+			return c, nil
+		}
+		conn.Close()
+		if !errors.Is(err, ErrRefused) {
+			return nil, err
+		}
+		refused = err
+	}
+	return nil, refused
+}
+
+// dial tries the socket in the file system and then the abstract one, which is
+// also there for an agent that has a /tmp of its own.
+func dial(number int, deadline time.Time) (net.Conn, error) {
+	dialer := net.Dialer{Deadline: deadline}
+	path := fmt.Sprintf("%s/X%d", socketDir, number)
+	conn, err := dialer.Dial("unix", path)
+	if err == nil {
+		return conn, nil
+	}
+	if conn, abstractErr := dialer.Dial("unix", "@"+path); abstractErr == nil {
+		return conn, nil
+	}
+	switch {
+	case errors.Is(err, os.ErrPermission):
+		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		return nil, fmt.Errorf("%w: %w", ErrNoDisplay, err)
+	}
+	return nil, err
+}
+
+// until bounds everything that follows; the zero time means no bound.
+func (c *client) until(deadline time.Time) {
+	// Fails on a closed connection only, and so does the read that follows.
+	_ = c.conn.SetDeadline(deadline)
+}
+
+// interrupt lets a read that is waiting return.
+func (c *client) interrupt() { _ = c.conn.SetReadDeadline(time.Unix(1, 0)) }
+
+func (c *client) close() error {
+	if err := c.conn.Close(); !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+// send writes one request. body starts after the length field.
+func (c *client) send(opcode, data byte, body []byte) error {
+	request := make([]byte, 4, 4+len(body)+3)
+	request[0], request[1] = opcode, data
+	request = append(request, body...)
+	for len(request)%4 != 0 {
+		request = append(request, 0)
+	}
+	wire.PutUint16(request[2:], uint16(len(request)/4))
+	c.sequence++
+	if _, err := c.conn.Write(request); err != nil {
+		// Even for a deadline: half a request cannot be taken back.
+		return fmt.Errorf("%w: %w", ErrLost, err)
+	}
+	return nil
+}
+
+// call writes a request and returns its reply, taking in events on the way.
+func (c *client) call(opcode, data byte, body []byte) ([]byte, error) {
+	if err := c.send(opcode, data, body); err != nil {
+		return nil, err
+	}
+	for {
+		packet, err := c.next()
+		if err != nil {
+			return nil, err
+		}
+		// Anything else is an event, or the answer to a question that was given up.
+		if packet[0] > packetReply || wire.Uint16(packet[2:]) != c.sequence {
+			continue
+		}
+		if packet[0] == packetError {
+			return nil, fmt.Errorf("x server refused request %d.%d with error %d", packet[10], wire.Uint16(packet[8:]), packet[1])
+		}
+		return packet, nil
+	}
+}
+
+// next returns the next packet, which is at least packetSize long.
+func (c *client) next() ([]byte, error) {
+	if err := c.fill(packetSize); err != nil {
+		return nil, err
+	}
+	size, err := packetLength(c.unread)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.fill(size); err != nil {
+		return nil, err
+	}
+	packet := c.unread[:size:size]
+	c.unread = c.unread[size:]
+	if packet[0] > packetReply {
+		c.changed = true
+	}
+	return packet, nil
+}
+
+// packetLength tells how long the packet is that begins with head.
+func packetLength(head []byte) (int, error) {
+	if head[0] != packetReply && head[0]&^eventSent != eventGeneric {
+		return packetSize, nil
+	}
+	more := wire.Uint32(head[4:])
+	if more > (maxPacket-packetSize)/4 {
+		return 0, fmt.Errorf("%w: packet of %d words", ErrLost, more)
+	}
+	return packetSize + int(more)*4, nil
+}
+
+// fill reads until size bytes are there.
+func (c *client) fill(size int) error {
+	for len(c.unread) < size {
+		var part [4096]byte
+		n, err := c.conn.Read(part[:])
+		c.unread = append(c.unread, part[:n]...)
+		if err != nil && len(c.unread) < size {
+			return lost(err)
+		}
+	}
+	return nil
+}
+
+// lost marks the errors after which a connection is of no more use.
+func lost(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	if errors.Is(err, io.EOF) {
+		return ErrLost
+	}
+	return fmt.Errorf("%w: %w", ErrLost, err)
+}

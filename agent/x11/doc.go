@@ -1,0 +1,15 @@
+// Package x11 tells the agent how large an X display is and when that changes.
+//
+// In comes a display's name and, where the display is locked, the authority
+// file of its server. Out come geometries: the size of the screen and the
+// monitors on it. Nothing is drawn, grabbed or changed on the display.
+//
+// What always holds: nothing is read from the environment, changes come from
+// the server's events and never from asking again and again, and the last of
+// any number of changes is reported. What the server sends is checked before
+// it is believed, because a user may run a server of their own.
+//
+// The few requests needed are spoken here rather than through a client library:
+// the one at hand takes its cookie from the environment, keeps its table of
+// events in process-wide maps without a lock, and outlives its Close.
+package x11
