@@ -1,0 +1,110 @@
+package object
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"math"
+)
+
+// copyBytes is the size of a copy's buffer, and how often it looks at its context.
+const copyBytes = 256 << 10
+
+// hashTo copies body to w and returns its digest and size. ErrDigest when it is not the digest that opts asks for.
+func hashTo(ctx context.Context, w io.Writer, body io.Reader, opts PutOptions) (Digest, int64, error) {
+	sum := sha256.New()
+	var n int64
+	buf := make([]byte, copyBytes)
+	for {
+		if err := ctx.Err(); err != nil {
+			return Digest{}, n, err
+		}
+		got, err := body.Read(buf)
+		sum.Write(buf[:got]) //nolint:errcheck // a hash takes everything
+		n += int64(got)
+		if _, werr := w.Write(buf[:got]); werr != nil {
+			return Digest{}, n, werr
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return Digest{}, n, fmt.Errorf("read body: %w", err)
+		}
+	}
+	digest := Digest(sum.Sum(nil))
+	if !opts.SHA256.IsZero() && opts.SHA256 != digest {
+		return Digest{}, n, fmt.Errorf("%w: body has sha256 %s, not %s", ErrDigest, digest, opts.SHA256)
+	}
+	return digest, n, nil
+}
+
+// hashFile is the digest of what the archive holds; errors of reading are the archive's.
+func hashFile(ctx context.Context, r io.Reader) (Digest, error) {
+	digest, _, err := hashTo(ctx, io.Discard, r, PutOptions{})
+	if err != nil && ctx.Err() == nil && !errors.Is(err, ErrUnavailable) {
+		err = unavailable(err)
+	}
+	return digest, err
+}
+
+// rangeBytes is how many bytes of an object a range holds.
+func rangeBytes(size, offset, length int64) (int64, error) {
+	if offset < 0 || offset > size {
+		return 0, fmt.Errorf("%w: offset %d of %d bytes", ErrRange, offset, size)
+	}
+	if length < 0 {
+		length = math.MaxInt64
+	}
+	return min(length, size-offset), nil
+}
+
+// reader is the body that Get returns: it ends early when its context does, counts, and may check the digest.
+type reader struct {
+	ctx    context.Context //nolint:containedctx // io.Reader has no place for it, and the reader lives within one call
+	body   io.Closer
+	src    io.Reader
+	left   int64
+	sum    hash.Hash
+	digest Digest
+}
+
+// verify makes the reader compare the bytes with a digest at their end; a zero digest is not compared.
+func (r *reader) verify(d Digest) {
+	if !d.IsZero() {
+		r.sum, r.digest = sha256.New(), d
+	}
+}
+
+func (r *reader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	n, err := r.src.Read(p)
+	r.left -= int64(n)
+	if r.sum != nil {
+		r.sum.Write(p[:n]) //nolint:errcheck // a hash takes everything
+	}
+	switch {
+	case err == nil:
+		return n, nil
+	case err != io.EOF:
+		if r.ctx.Err() != nil {
+			return n, r.ctx.Err()
+		}
+		return n, unavailable(fmt.Errorf("read object: %w", err))
+	case r.left != 0:
+		return n, unavailable(fmt.Errorf("read object: %w", io.ErrUnexpectedEOF))
+	case r.sum != nil && Digest(r.sum.Sum(nil)) != r.digest:
+		return n, fmt.Errorf("read object: %w: sha256 is not %s", ErrDigest, r.digest)
+	}
+	return n, io.EOF
+}
+
+func (r *reader) Close() error { return r.body.Close() }
