@@ -70,3 +70,14 @@ var sessionID = regexp.MustCompile(`^[a-z0-9]{1,64}$`)
 
 // ValidSession reports whether id can name a session. Only such ids are safe in subjects, stream names and credentials.
 func ValidSession(id string) bool { return sessionID.MatchString(id) }
+
+// UnmarshalText reads the form that String writes.
+func (h *Hash) UnmarshalText(text []byte) error {
+	if hex.DecodedLen(len(text)) != sha256.Size || len(text)%2 != 0 {
+		return fmt.Errorf("parse hash: %d characters instead of %d", len(text), hex.EncodedLen(sha256.Size))
+	}
+	if _, err := hex.Decode(h[:], text); err != nil {
+		return fmt.Errorf("parse hash: %w", err)
+	}
+	return nil
+}

@@ -213,7 +213,9 @@ type CaptureSettings struct {
 	// A segment is sealed when it is this long; 1 second to 1 hour.
 	SegmentLength *durationpb.Duration `protobuf:"bytes,2,opt,name=segment_length,json=segmentLength,proto3" json:"segment_length,omitempty"`
 	// Largest chunk in bytes.
-	ChunkBytes    int32 `protobuf:"varint,3,opt,name=chunk_bytes,json=chunkBytes,proto3" json:"chunk_bytes,omitempty"`
+	ChunkBytes int32 `protobuf:"varint,3,opt,name=chunk_bytes,json=chunkBytes,proto3" json:"chunk_bytes,omitempty"`
+	// A segment is sealed early when its stream is this large, so that the bus can hold it whole.
+	SegmentBytes  int64 `protobuf:"varint,4,opt,name=segment_bytes,json=segmentBytes,proto3" json:"segment_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -265,6 +267,13 @@ func (x *CaptureSettings) GetSegmentLength() *durationpb.Duration {
 func (x *CaptureSettings) GetChunkBytes() int32 {
 	if x != nil {
 		return x.ChunkBytes
+	}
+	return 0
+}
+
+func (x *CaptureSettings) GetSegmentBytes() int64 {
+	if x != nil {
+		return x.SegmentBytes
 	}
 	return 0
 }
@@ -1298,13 +1307,14 @@ const file_recfleet_v1_agent_proto_rawDesc = "" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x128\n" +
 	"\bsettings\x18\x02 \x01(\v2\x1c.recfleet.v1.CaptureSettingsR\bsettings\x12'\n" +
-	"\x03bus\x18\x03 \x01(\v2\x15.recfleet.v1.BusGrantR\x03bus\"\x93\x01\n" +
+	"\x03bus\x18\x03 \x01(\v2\x15.recfleet.v1.BusGrantR\x03bus\"\xb8\x01\n" +
 	"\x0fCaptureSettings\x12\x1d\n" +
 	"\n" +
 	"frame_rate\x18\x01 \x01(\x05R\tframeRate\x12@\n" +
 	"\x0esegment_length\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\rsegmentLength\x12\x1f\n" +
 	"\vchunk_bytes\x18\x03 \x01(\x05R\n" +
-	"chunkBytes\"`\n" +
+	"chunkBytes\x12#\n" +
+	"\rsegment_bytes\x18\x04 \x01(\x03R\fsegmentBytes\"`\n" +
 	"\x13ReportEventsRequest\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12*\n" +

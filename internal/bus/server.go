@@ -1,0 +1,100 @@
+package bus
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// serverStart bounds how long the embedded broker may take to recover its streams: 2,000 of them take about 1.2 s.
+const serverStart = time.Minute
+
+// ServerConfig says how to run a broker inside this process.
+type ServerConfig struct {
+	// Dir is where streams are kept.
+	Dir  string
+	Host string
+	// Port may be 0 for any free one.
+	Port  int
+	TLS   *tls.Config
+	Trust *Trust
+	// StoreBytes bounds all streams together. It must be well below what the disk has free: a full store is an error for the
+	// publisher at once, a full disk is silence.
+	StoreBytes int64
+	Logger     hclog.Logger
+}
+
+// Server is an embedded broker that acknowledges only what is on its disk.
+type Server struct{ server *server.Server }
+
+// StartServer starts a broker and blocks until it serves.
+func StartServer(cfg ServerConfig) (*Server, error) {
+	operator, _, err := cfg.Trust.operator()
+	if err != nil {
+		return nil, fmt.Errorf("start broker: %w", err)
+	}
+	accounts, err := cfg.Trust.accounts()
+	if err != nil {
+		return nil, fmt.Errorf("start broker: %w", err)
+	}
+	resolver := &server.MemAccResolver{}
+	for key, encoded := range accounts {
+		if err := resolver.Store(key, encoded); err != nil {
+			return nil, fmt.Errorf("start broker: %w", err)
+		}
+	}
+	port := cfg.Port
+	if port == 0 {
+		port = server.RANDOM_PORT
+	}
+	s, err := server.NewServer(&server.Options{
+		ServerName: "recfleet", Host: cfg.Host, Port: port,
+		JetStream: true, StoreDir: cfg.Dir, JetStreamMaxStore: cfg.StoreBytes, DisableJetStreamBanner: true,
+		// What its configuration file calls "sync_interval: always".
+		SyncAlways: true, SyncInterval: 2 * time.Minute,
+		MaxPayload: 1 << 20,
+		TLS:        true, TLSConfig: cfg.TLS, TLSTimeout: 5, TLSHandshakeFirst: true,
+		TrustedOperators: []*jwt.OperatorClaims{operator}, SystemAccount: cfg.Trust.public(keySystem), AccountResolver: resolver,
+		NoSigs: true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start broker: %w", err)
+	}
+	s.SetLoggerV2(serverLog{cfg.Logger}, cfg.Logger.IsTrace(), false, false)
+	s.Start()
+	if !s.ReadyForConnections(serverStart) {
+		s.Shutdown()
+		s.WaitForShutdown()
+		return nil, fmt.Errorf("start broker on %s port %d: %w", cfg.Host, cfg.Port, errors.New("it does not serve; is the port in use?"))
+	}
+	return &Server{s}, nil
+}
+
+// URL returns where clients reach the server.
+func (s *Server) URL() string { return "tls://" + s.server.Addr().String() }
+
+// Shutdown stops the server and blocks until its streams are closed.
+func (s *Server) Shutdown() {
+	s.server.Shutdown()
+	s.server.WaitForShutdown()
+}
+
+// serverLog passes the broker's messages on. Its notices are about itself, not about sessions, so they are debug here.
+type serverLog struct{ logger hclog.Logger }
+
+func (l serverLog) say(level hclog.Level, format string, args []any) {
+	l.logger.Log(level, "broker said", "text", strings.TrimSpace(fmt.Sprintf(format, args...)))
+}
+
+func (l serverLog) Noticef(format string, args ...any) { l.say(hclog.Debug, format, args) }
+func (l serverLog) Warnf(format string, args ...any)   { l.say(hclog.Warn, format, args) }
+func (l serverLog) Fatalf(format string, args ...any)  { l.say(hclog.Error, format, args) }
+func (l serverLog) Errorf(format string, args ...any)  { l.say(hclog.Error, format, args) }
+func (l serverLog) Debugf(format string, args ...any)  { l.say(hclog.Trace, format, args) }
+func (l serverLog) Tracef(format string, args ...any)  { l.say(hclog.Trace, format, args) }
