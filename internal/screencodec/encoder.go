@@ -1,0 +1,385 @@
+package screencodec
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// Config is what an Encoder is made for.
+type Config struct {
+	// Width and Height of every picture, in pixels, 1 to MaxSide.
+	Width, Height int
+	// KeyInterval is the number of pictures from one key picture to the next,
+	// repeats included; 0 means DefaultKeyInterval.
+	KeyInterval int
+}
+
+// DefaultKeyInterval is a minute at five pictures a second. Streams are read
+// from their beginning, so that more key pictures would only cost bytes.
+const DefaultKeyInterval = 300
+
+const (
+	defaultTileShift = 5
+	zstdWindow       = 4 << 20
+)
+
+// Validate tells what is wrong with the configuration.
+func (c Config) Validate() error {
+	if c.Width < 1 || c.Width > MaxSide || c.Height < 1 || c.Height > MaxSide {
+		return fmt.Errorf("picture of %dx%d: sides must be 1 to %d", c.Width, c.Height, MaxSide)
+	}
+	if c.KeyInterval < 0 {
+		return fmt.Errorf("key interval %d is negative", c.KeyInterval)
+	}
+	return nil
+}
+
+// The ways to write a tile; each may be limited to a box within the tile.
+const (
+	tileKeep    = 0 // as after the moves
+	tileSolid   = 1
+	tilePalette = 2
+	tilePlain   = 3
+	tilePhoto   = 4 // plus the predictor: 4, 5, 6, 7
+
+	tileBox = 0x80 // flag: a box follows
+)
+
+// An Encoder writes the pictures of one screen to one stream after the other.
+// It keeps the last picture and one to be filled, and is not safe for
+// concurrent use.
+type Encoder struct {
+	geometry geometry
+	interval int
+
+	w       io.Writer
+	err     error // why the stream cannot go on
+	open    bool
+	last    time.Duration // time of the last picture
+	frames  int
+	toKey   int // pictures until the next key picture
+	written int // pictures compressed since the last key
+
+	prev, cur []byte
+	boxes     []span
+	marked    []bool
+	moves     *moveFinder
+	palette   *palette
+	slabs     *slabCoder
+	photos    []photo
+	chooser   chooser
+
+	zw     *zstd.Encoder
+	zout   sink
+	raw    []byte
+	record []byte
+}
+
+// sink collects what zstd writes.
+type sink struct{ b []byte }
+
+func (s *sink) Write(p []byte) (int, error) {
+	s.b = append(s.b, p...)
+	return len(p), nil
+}
+
+// NewEncoder allocates an encoder. Begin must be called before Encode.
+func NewEncoder(cfg Config) (*Encoder, error) { return newEncoder(cfg, defaultTileShift) }
+
+func newEncoder(cfg Config, shift uint) (*Encoder, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("new screen encoder: %w", err)
+	}
+	g := newGeometry(cfg.Width, cfg.Height, shift)
+	zw, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(zstdWindow),
+		zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true))
+	if err != nil {
+		return nil, fmt.Errorf("new screen encoder: %w", err)
+	}
+	e := &Encoder{
+		geometry: g, interval: cfg.KeyInterval, zw: zw,
+		prev: make([]byte, g.stride()*g.height), cur: make([]byte, g.stride()*g.height),
+		boxes: make([]span, g.tiles()), marked: make([]bool, g.tiles()),
+		moves: newMoveFinder(g), palette: newPalette(1 << (2 * shift)), slabs: newSlabCoder(g),
+	}
+	e.chooser = newChooser(g)
+	if e.interval == 0 {
+		e.interval = DefaultKeyInterval
+	}
+	return e, nil
+}
+
+// Begin starts a new stream on w, whose media time 0 is start, and writes its
+// header. A stream that was not ended is left as it is. The next picture is a
+// key picture.
+func (e *Encoder) Begin(w io.Writer, start time.Time) error {
+	e.w, e.open, e.err = w, true, nil
+	e.last, e.frames, e.toKey = -1, 0, 0
+	g := e.geometry
+	e.record = appendHeader(e.record[:0], g.width, g.height, g.shift, start)
+	return e.write(e.record)
+}
+
+// write hands a whole record to the stream.
+func (e *Encoder) write(b []byte) error {
+	if _, err := e.w.Write(b); err != nil {
+		e.err = fmt.Errorf("write screen stream: %w", err)
+	}
+	return e.err
+}
+
+var errNotOpen = errors.New("no stream was begun")
+
+// Picture returns the memory in which the encoder wants the next picture:
+// filling it and handing it to Encode saves a copy. What it holds until then is
+// not defined. Encode may put another in its place.
+func (e *Encoder) Picture() []byte { return e.cur }
+
+// Encode writes one picture: BGR0 rows of 4*width bytes, the fourth byte of
+// every pixel ignored. at is its media time, which counts in microseconds and
+// must be larger than the one before. pix may be what Picture returned;
+// anything else is copied and stays the caller's. After an error of the writer
+// the stream is at its end, and Begin starts another.
+func (e *Encoder) Encode(pix []byte, at time.Duration) (FrameInfo, error) {
+	if err := e.ready(); err != nil {
+		return FrameInfo{}, err
+	}
+	if len(pix) != len(e.cur) {
+		return FrameInfo{}, fmt.Errorf("encode picture: %d bytes instead of %d", len(pix), len(e.cur))
+	}
+	at = at.Truncate(time.Microsecond)
+	if at <= e.last || at < 0 || at-max(e.last, 0) > maxStep*time.Microsecond || at > maxTime*time.Microsecond {
+		return FrameInfo{}, fmt.Errorf("encode picture: time %v after %v", at, e.last)
+	}
+	if &pix[0] != &e.cur[0] {
+		copy(e.cur, pix)
+	}
+	info, err := e.encode()
+	if err != nil {
+		e.err = err
+		return FrameInfo{}, err
+	}
+	rec := sealRecord(e.record, info.Kind, at-max(e.last, 0))
+	info.Bytes = len(rec)
+	e.last = at
+	e.frames++
+	if e.toKey--; e.toKey < 0 {
+		e.toKey = e.interval - 1
+	}
+	return info, e.write(rec)
+}
+
+func (e *Encoder) ready() error {
+	if !e.open {
+		return errNotOpen
+	}
+	return e.err
+}
+
+// End writes the end record; the stream is complete then. at is when the last
+// picture stops being shown, not before its time.
+func (e *Encoder) End(at time.Duration) error {
+	if err := e.ready(); err != nil {
+		return err
+	}
+	at = at.Truncate(time.Microsecond)
+	from := max(e.last, 0)
+	if at < from || at-from > maxStep*time.Microsecond {
+		return fmt.Errorf("end screen stream: time %v after %v", at, from)
+	}
+	e.open = false
+	e.begin()
+	e.record = binary.AppendUvarint(e.record, uint64(e.frames))
+	sum := uint32(0)
+	if e.frames > 0 {
+		sum = checksum(e.prev)
+	}
+	e.record = binary.LittleEndian.AppendUint32(e.record, sum)
+	return e.write(sealRecord(e.record, kindEnd, at-from))
+}
+
+// begin empties the record, leaving room for its head.
+func (e *Encoder) begin() { e.record = grow(e.record[:0], maxRecordHead) }
+
+// checksum returns the CRC-32C of a picture with its fourth bytes at 0, which
+// it sets.
+func checksum(pix []byte) uint32 {
+	for i := 3; i < len(pix); i += 4 {
+		pix[i] = 0
+	}
+	return crc32.Checksum(pix, castagnoli)
+}
+
+// encode makes the payload for the picture in e.cur and makes that the last.
+func (e *Encoder) encode() (FrameInfo, error) {
+	e.begin()
+	info := FrameInfo{Kind: KindKey}
+	var moves []move
+	if e.toKey == 0 {
+		info.ChangedTiles = e.markAll()
+	} else {
+		info.Kind = KindChange
+		if info.ChangedTiles = e.geometry.compare(e.cur, e.prev, e.boxes); info.ChangedTiles == 0 {
+			info.Kind = KindRepeat
+			return info, nil
+		}
+		for i, s := range e.boxes {
+			e.marked[i] = s.y1 != 0
+		}
+		moves = e.moves.find(e.cur, e.prev, e.boxes, info.ChangedTiles)
+		e.apply(moves)
+	}
+	e.record = appendTileMap(e.record, e.marked, info.ChangedTiles, info.Kind == KindKey)
+	if info.Kind == KindChange {
+		e.record = appendMoves(e.record, moves)
+	}
+	e.tiles(info.Kind)
+	if err := e.compress(info.Kind); err != nil {
+		return info, err
+	}
+	e.prev, e.cur = e.cur, e.prev
+	return info, nil
+}
+
+// markAll marks every tile that is not all black: a key picture is the
+// difference to a black one.
+func (e *Encoder) markAll() int {
+	n := 0
+	for i := range e.boxes {
+		r := e.geometry.tile(i)
+		e.boxes[i] = span{0, 0, uint8(r.w), uint8(r.h)}
+		e.marked[i] = !e.geometry.black(e.cur, r)
+		if e.marked[i] {
+			n++
+		}
+	}
+	return n
+}
+
+// black tells whether all of r is black.
+func (g geometry) black(pix []byte, r rect) bool {
+	for y := range r.h {
+		row := g.row(pix, r, y)
+		for i := 0; i < len(row); i += 4 {
+			if load(row[i:]) != 0 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// apply brings the moved parts into the last picture and compares the tiles
+// they touch again.
+func (e *Encoder) apply(moves []move) {
+	g := e.geometry
+	for _, m := range moves {
+		for y := range m.to.h {
+			copy(g.row(e.prev, m.to, y), g.row(e.cur, m.to, y))
+		}
+	}
+	for _, m := range moves {
+		for ty := m.to.y >> g.shift; ty <= (m.to.y+m.to.h-1)>>g.shift; ty++ {
+			for tx := m.to.x >> g.shift; tx <= (m.to.x+m.to.w-1)>>g.shift; tx++ {
+				i := ty*g.cols + tx
+				e.boxes[i] = g.compareTile(e.cur, e.prev, i)
+			}
+		}
+	}
+}
+
+// tiles writes the data of the marked tiles to e.raw and lists the photos.
+func (e *Encoder) tiles(kind Kind) {
+	e.raw, e.photos = e.raw[:0], e.photos[:0]
+	e.chooser.begin(kind == KindKey)
+	for i, m := range e.marked {
+		if !m {
+			continue
+		}
+		s := e.boxes[i]
+		if s.y1 == 0 {
+			e.raw = append(e.raw, tileKeep)
+			continue
+		}
+		t := e.geometry.tile(i)
+		r := rect{t.x + int(s.x0), t.y + int(s.y0), int(s.x1 - s.x0), int(s.y1 - s.y0)}
+		flag := byte(0)
+		if r != t {
+			flag = tileBox
+		}
+		e.tile(r, flag, s)
+	}
+}
+
+// tile writes one tile, or the box s of it, in the form that suits it.
+func (e *Encoder) tile(r rect, flag byte, s span) {
+	head := func(mode byte) {
+		e.raw = append(e.raw, mode|flag)
+		if flag != 0 {
+			e.raw = append(e.raw, s.x0, s.y0, s.x1-s.x0-1, s.y1-s.y0-1)
+		}
+	}
+	area := r.area()
+	if e.palette.build(e.geometry, e.cur, r) {
+		n := len(e.palette.colors)
+		switch {
+		case n == 1:
+			head(tileSolid)
+			c := e.palette.colors[0]
+			e.raw = append(e.raw, byte(c), byte(c>>8), byte(c>>16))
+			return
+		case 1+n*3+packed(r.w, depth(n))*r.h < area*2:
+			head(tilePalette)
+			e.raw = e.palette.append(e.raw, r)
+			return
+		}
+	}
+	if area < 64 {
+		head(tilePlain)
+		e.raw = e.geometry.appendPlain(e.raw, e.cur, r)
+		return
+	}
+	p := e.chooser.choose(r, e.cur, e.prev)
+	head(tilePhoto + byte(p.predictor))
+	if p.predictor == predictMotion {
+		e.record[maxRecordHead] |= flagMotion
+		e.raw = binary.AppendVarint(e.raw, int64(p.dx))
+		e.raw = binary.AppendVarint(e.raw, int64(p.dy))
+	}
+	e.photos = append(e.photos, p)
+}
+
+// compress puts e.raw through zstd and the photos through slabs, behind what
+// the record holds already.
+func (e *Encoder) compress(kind Kind) error {
+	e.zout.b = e.zout.b[:0]
+	if kind == KindKey {
+		e.zw.Reset(&e.zout)
+	}
+	if len(e.raw) > 0 {
+		if _, err := e.zw.Write(e.raw); err != nil {
+			return fmt.Errorf("compress picture: %w", err)
+		}
+		if err := e.zw.Flush(); err != nil {
+			return fmt.Errorf("compress picture: %w", err)
+		}
+	}
+	e.record = binary.AppendUvarint(e.record, uint64(len(e.raw)))
+	e.record = binary.AppendUvarint(e.record, uint64(len(e.zout.b)))
+	e.record = append(e.record, e.zout.b...)
+	for photos := e.photos; len(photos) > 0; {
+		n, area := slabEnd(photos)
+		var err error
+		if e.record, err = e.slabs.append(e.record, photos[:n], area, e.cur, e.prev); err != nil {
+			return err
+		}
+		photos = photos[n:]
+	}
+	return nil
+}

@@ -1,0 +1,111 @@
+package screencodec
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// paint draws the tiles from d.raw, but for the photos, which it lists.
+func (d *Decoder) paint() error {
+	d.photos = d.photos[:0]
+	b := d.raw
+	for _, i := range d.list {
+		if len(b) == 0 {
+			return fmt.Errorf("tile %d: missing: %w", i, ErrCorrupt)
+		}
+		mode := b[0]
+		b = b[1:]
+		r := d.geometry.tile(int(i))
+		ok := true
+		if mode&tileBox != 0 {
+			r, b, ok = takeBox(r, b)
+		}
+		if ok {
+			b, ok = d.paintTile(mode&^tileBox, r, b)
+		}
+		if !ok {
+			return fmt.Errorf("tile %d: mode %#x: %w", i, mode, ErrCorrupt)
+		}
+	}
+	if len(b) != 0 {
+		return fmt.Errorf("tile data: %d bytes too many: %w", len(b), ErrCorrupt)
+	}
+	return nil
+}
+
+// takeBox reads the part of tile r that a mode is limited to.
+func takeBox(r rect, b []byte) (rect, []byte, bool) {
+	if len(b) < 4 {
+		return r, nil, false
+	}
+	x, y, w, h := int(b[0]), int(b[1]), int(b[2])+1, int(b[3])+1
+	if x+w > r.w || y+h > r.h {
+		return r, nil, false
+	}
+	return rect{r.x + x, r.y + y, w, h}, b[4:], true
+}
+
+// paintTile draws r and returns what follows its data.
+func (d *Decoder) paintTile(mode byte, r rect, b []byte) ([]byte, bool) {
+	g := d.geometry
+	switch mode {
+	case tileKeep:
+		return b, true
+	case tileSolid:
+		return g.paintSolid(d.pix, r, b)
+	case tilePalette:
+		return g.paintPalette(d.pix, r, b, &d.colors)
+	case tilePlain:
+		return g.paintPlain(d.pix, r, b)
+	case tilePhoto + predictLeft, tilePhoto + predictMedian, tilePhoto + predictAverage:
+		d.photos = append(d.photos, photo{at: r, predictor: int(mode - tilePhoto)})
+		return b, true
+	case tilePhoto + predictMotion:
+		if !d.motion {
+			return nil, false
+		}
+		p := photo{at: r, predictor: predictMotion}
+		var ok bool
+		if p.dx, b, ok = takeDistance(b); !ok {
+			return nil, false
+		}
+		if p.dy, b, ok = takeDistance(b); !ok || !g.contains(p.from()) {
+			return nil, false
+		}
+		d.photos = append(d.photos, p)
+		return b, true
+	}
+	return nil, false
+}
+
+func takeDistance(b []byte) (int, []byte, bool) {
+	v, n := binary.Varint(b)
+	if n <= 0 || v < -MaxSide || v > MaxSide {
+		return 0, nil, false
+	}
+	return int(v), b[n:], true
+}
+
+// paintPhotos draws the listed photos from the slabs in b.
+func (d *Decoder) paintPhotos(b []byte) error {
+	if len(d.photos) > 0 && d.slabs == nil {
+		d.slabs = newSlabCoder(d.geometry)
+	}
+	for photos := d.photos; len(photos) > 0; {
+		n, area := slabEnd(photos)
+		var err error
+		if b, err = d.slabs.read(b, area); err != nil {
+			return err
+		}
+		for _, p := range photos[:n] {
+			if !d.slabs.paint(p, d.pix, d.before) {
+				return fmt.Errorf("slab: too few residuals: %w", ErrCorrupt)
+			}
+		}
+		photos = photos[n:]
+	}
+	if len(b) != 0 {
+		return fmt.Errorf("%d bytes behind the slabs: %w", len(b), ErrCorrupt)
+	}
+	return nil
+}
