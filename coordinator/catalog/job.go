@@ -1,0 +1,61 @@
+package catalog
+
+import (
+	"fmt"
+	"time"
+)
+
+// Job is the encoding of one segment.
+type Job struct {
+	ID         string // JobID(Session, Segment)
+	Session    string
+	Segment    int
+	State      JobState
+	Generation int64 // grows with every lease
+	Failures   int   // attempts that failed on content
+	Setbacks   int   // attempts that failed on anything else since the last lease that did not
+	Created    time.Time
+	Available  time.Time // not before
+	LeaseEnd   time.Time // zero where it is not leased
+	Encoder    string    // the one that holds or held the last lease
+	Detail     string    // of the last failure
+}
+
+// JobID names the job of a segment.
+func JobID(session string, segment int) string { return fmt.Sprintf("%s.%d", session, segment) }
+
+// JobState is where a job stands. Jobs are never thrown away.
+type JobState string
+
+// The states of a job; the comments say who moves it on.
+const (
+	JobAvailable   JobState = "available"   // an encoder that leases it
+	JobRunning     JobState = "running"     // the encoder's report, or the rescue of a lease that ran out
+	JobRetryable   JobState = "retryable"   // an encoder that leases it, once its time has come
+	JobCompleted   JobState = "completed"   // final: the mp4 is in the archive
+	JobQuarantined JobState = "quarantined" // final: it failed on its content too often
+)
+
+// Become returns nil where a job may go from s to next, and ErrTransition otherwise. It is the whole machine.
+func (s JobState) Become(next JobState) error {
+	ok := false
+	switch s {
+	case JobAvailable, JobRetryable:
+		ok = next == JobRunning
+	case JobRunning:
+		ok = next == JobCompleted || next == JobRetryable || next == JobQuarantined || next == JobAvailable
+	case JobCompleted, JobQuarantined:
+	}
+	if !ok {
+		return fmt.Errorf("job from %q to %q: %w", s, next, ErrTransition)
+	}
+	return nil
+}
+
+// Leased is a job together with what its encoder needs.
+type Leased struct {
+	Job           Job
+	Seal          Seal
+	FrameRate     int
+	ArchivePrefix string
+}

@@ -1,0 +1,315 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// candidates is how many of the oldest waiting jobs are looked at to share the encoders between sessions.
+const candidates = 256
+
+// HasWork reports whether a job can be leased now. It only reads.
+func (c *Catalog) HasWork(ctx context.Context, now time.Time) (bool, error) {
+	var n int
+	err := c.read.QueryRowContext(ctx, `SELECT COUNT(*) FROM (SELECT 1 FROM jobs WHERE state IN ($1, $2) AND available_time <= $3 LIMIT 1) AS w`,
+		JobAvailable, JobRetryable, nanos(now)).Scan(&n)
+	if err != nil {
+		return false, fmt.Errorf("look for jobs: %w", err)
+	}
+	return n > 0, nil
+}
+
+// LeaseJobs leases at most limit jobs to an encoder until a time, the oldest first, those of sessions with the fewest running
+// jobs before the others. Each call leases anew: it is not idempotent.
+func (c *Catalog) LeaseJobs(ctx context.Context, encoder string, limit int, now, until time.Time) (leased []Leased, err error) {
+	err = c.update(ctx, func(tx *sql.Tx) error {
+		waiting, err := jobsWhere(ctx, tx, `state IN ($1, $2) AND available_time <= $3 ORDER BY available_time, session_id, segment LIMIT $4`,
+			JobAvailable, JobRetryable, nanos(now), candidates)
+		if err != nil || len(waiting) == 0 {
+			return err
+		}
+		running := map[string]int{}
+		if err := rows(ctx, tx, func(row scanner) error {
+			var session string
+			var n int
+			err := row.Scan(&session, &n)
+			running[session] = n
+			return err
+		}, `SELECT session_id, COUNT(*) FROM jobs WHERE state = $1 GROUP BY session_id`, JobRunning); err != nil {
+			return err
+		}
+		for _, j := range fair(waiting, running, limit) {
+			l, err := lease(ctx, tx, j, encoder, until)
+			if err != nil {
+				return err
+			}
+			leased = append(leased, l)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("lease jobs to encoder %s: %w", encoder, err)
+	}
+	return leased, nil
+}
+
+// fair picks at most limit of the waiting jobs, which are in the order of their age: each time the oldest one of the sessions
+// with the fewest running jobs. It counts its picks in running.
+func fair(waiting []Job, running map[string]int, limit int) []Job {
+	var picked []Job
+	for len(picked) < limit && len(waiting) > 0 {
+		best := 0
+		for i, j := range waiting {
+			if running[j.Session] < running[waiting[best].Session] {
+				best = i
+			}
+		}
+		running[waiting[best].Session]++
+		picked = append(picked, waiting[best])
+		waiting = slices.Delete(waiting, best, best+1)
+	}
+	return picked
+}
+
+func lease(ctx context.Context, tx *sql.Tx, j Job, encoder string, until time.Time) (Leased, error) {
+	if err := j.State.Become(JobRunning); err != nil {
+		return Leased{}, err
+	}
+	j.State, j.Encoder, j.LeaseEnd = JobRunning, encoder, until
+	j.Generation++
+	if _, err := exec(ctx, tx, `UPDATE jobs SET state = $1, generation = $2, encoder_id = $3, lease_end_time = $4 WHERE id = $5`,
+		j.State, j.Generation, encoder, nanos(until), j.ID); err != nil {
+		return Leased{}, err
+	}
+	s, err := session(ctx, tx, j.Session)
+	if err != nil {
+		return Leased{}, err
+	}
+	g, err := segment(ctx, tx, j.Session, j.Segment)
+	if err != nil {
+		return Leased{}, err
+	}
+	if err := setSegmentState(ctx, tx, g, SegmentEncoding); err != nil {
+		return Leased{}, err
+	}
+	return Leased{Job: j, Seal: g.Seal, FrameRate: s.FrameRate, ArchivePrefix: s.ArchivePrefix}, nil
+}
+
+// Held is a lease as an encoder names it.
+type Held struct {
+	Job        string
+	Generation int64
+}
+
+// RenewLeases makes the held leases of an encoder last until a time. It returns the jobs of held that the encoder does not
+// hold any more, and makes the jobs available that are leased to it and that it did not name.
+func (c *Catalog) RenewLeases(ctx context.Context, encoder string, held []Held, now, until time.Time) (lost []string, takenBack []Job, err error) {
+	// Most encoders have nothing to say most of the time; they cost no commit.
+	if len(held) == 0 {
+		var n int
+		if err := c.read.QueryRowContext(ctx, `SELECT COUNT(*) FROM jobs WHERE encoder_id = $1 AND state = 'running'`, encoder).Scan(&n); err != nil {
+			return nil, nil, fmt.Errorf("renew leases of encoder %s: %w", encoder, err)
+		}
+		if n == 0 {
+			return nil, nil, nil
+		}
+	}
+	err = c.update(ctx, func(tx *sql.Tx) error {
+		mine, err := jobsWhere(ctx, tx, `encoder_id = $1 AND state = 'running'`, encoder)
+		if err != nil {
+			return err
+		}
+		for _, h := range held {
+			i := slices.IndexFunc(mine, func(j Job) bool { return j.ID == h.Job && j.Generation == h.Generation })
+			if i < 0 {
+				lost = append(lost, h.Job)
+				continue
+			}
+			if _, err := exec(ctx, tx, `UPDATE jobs SET lease_end_time = $1 WHERE id = $2`, nanos(until), h.Job); err != nil {
+				return err
+			}
+			mine = slices.Delete(mine, i, i+1)
+		}
+		for _, j := range mine {
+			if err := giveBack(ctx, tx, j, JobAvailable, now); err != nil {
+				return err
+			}
+		}
+		takenBack = mine
+		return nil
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("renew leases of encoder %s: %w", encoder, err)
+	}
+	return lost, takenBack, nil
+}
+
+// RescueJobs makes the jobs available whose lease ran out before now, and returns them.
+func (c *Catalog) RescueJobs(ctx context.Context, now time.Time) (rescued []Job, err error) {
+	var n int
+	if err := c.read.QueryRowContext(ctx, `SELECT COUNT(*) FROM jobs WHERE state = 'running' AND lease_end_time < $1`, nanos(now)).Scan(&n); err != nil {
+		return nil, fmt.Errorf("rescue jobs: %w", err)
+	}
+	if n == 0 {
+		return nil, nil
+	}
+	err = c.update(ctx, func(tx *sql.Tx) error {
+		if rescued, err = jobsWhere(ctx, tx, `state = 'running' AND lease_end_time < $1`, nanos(now)); err != nil {
+			return err
+		}
+		for _, j := range rescued {
+			if err := giveBack(ctx, tx, j, JobAvailable, now); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("rescue jobs: %w", err)
+	}
+	return rescued, nil
+}
+
+// CompleteJob records the recording of a job's segment, under the lease's generation; otherwise it is ErrLeaseLost. Where
+// the job was completed under the same generation with the same recording it changes nothing.
+func (c *Catalog) CompleteJob(ctx context.Context, id string, generation int64, r Recording) error {
+	err := c.update(ctx, func(tx *sql.Tx) error {
+		j, err := job(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		g, err := segment(ctx, tx, j.Session, j.Segment)
+		if err != nil {
+			return err
+		}
+		if j.State == JobCompleted && j.Generation == generation && g.Recording.SHA256 == r.SHA256 && g.Recording.ObjectKey == r.ObjectKey {
+			return nil
+		}
+		if j.State != JobRunning || j.Generation != generation || j.Encoder != r.EncoderID {
+			return ErrLeaseLost
+		}
+		if err := j.State.Become(JobCompleted); err != nil {
+			return err
+		}
+		if _, err := exec(ctx, tx, `UPDATE jobs SET state = $1, lease_end_time = 0, detail = '' WHERE id = $2`, JobCompleted, id); err != nil {
+			return err
+		}
+		if _, err := exec(ctx, tx, `
+			UPDATE segments SET object_key = $1, object_version = $2, object_bytes = $3, object_sha256 = $4, video_width = $5, video_height = $6,
+			  video_frames = $7, video_duration = $8, video_codec = $9, ffmpeg_version = $10, encoder_version = $11, encoder_id = $12
+			WHERE session_id = $13 AND number = $14`,
+			r.ObjectKey, r.ObjectVersion, r.Bytes, r.SHA256.String(), r.Width, r.Height, r.Frames, int64(r.Duration), r.Codec,
+			r.FFmpegVersion, r.EncoderVersion, r.EncoderID, j.Session, j.Segment); err != nil {
+			return err
+		}
+		return setSegmentState(ctx, tx, g, SegmentArchived)
+	})
+	return wrap("complete job", id, err)
+}
+
+// Failure is an attempt that came to nothing.
+type Failure struct {
+	Encoder string
+	Content bool   // the segment is at fault, which counts
+	Detail  string // one line for a person
+	Limit   int    // failures on content that quarantine the segment
+	// Backoff is how long to wait after the nth failure or setback in a row.
+	Backoff func(n int) time.Duration
+}
+
+// FailJob ends an attempt under the lease's generation, otherwise it is ErrLeaseLost. The job can be leased again after a
+// while, or is quarantined with its segment. It returns the job as it is then.
+func (c *Catalog) FailJob(ctx context.Context, id string, generation int64, f Failure, now time.Time) (j Job, err error) {
+	err = c.update(ctx, func(tx *sql.Tx) error {
+		if j, err = job(ctx, tx, id); err != nil {
+			return err
+		}
+		if j.State != JobRunning || j.Generation != generation || j.Encoder != f.Encoder {
+			return ErrLeaseLost
+		}
+		j.Detail = f.Detail
+		again := j.Setbacks + 1
+		if f.Content {
+			j.Failures, j.Setbacks, again = j.Failures+1, 0, j.Failures+1
+		} else {
+			j.Setbacks++
+		}
+		next := JobRetryable
+		if j.Failures >= f.Limit {
+			next = JobQuarantined
+		}
+		if err := giveBack(ctx, tx, j, next, now.Add(f.Backoff(again))); err != nil {
+			return err
+		}
+		j, err = job(ctx, tx, id)
+		return err
+	})
+	return j, wrap("fail job", id, err)
+}
+
+// giveBack ends a lease: the job goes to a state, its segment along with it.
+func giveBack(ctx context.Context, tx *sql.Tx, j Job, next JobState, available time.Time) error {
+	if err := j.State.Become(next); err != nil {
+		return err
+	}
+	if _, err := exec(ctx, tx, `
+		UPDATE jobs SET state = $1, failures = $2, setbacks = $3, available_time = $4, lease_end_time = 0, detail = $5 WHERE id = $6`,
+		next, j.Failures, j.Setbacks, nanos(available), j.Detail, j.ID); err != nil {
+		return err
+	}
+	g, err := segment(ctx, tx, j.Session, j.Segment)
+	if err != nil {
+		return err
+	}
+	if next == JobQuarantined {
+		return setSegmentState(ctx, tx, g, SegmentQuarantined)
+	}
+	return setSegmentState(ctx, tx, g, SegmentSealed)
+}
+
+// Job returns one job and its segment, or ErrNotFound.
+func (c *Catalog) Job(ctx context.Context, id string) (l Leased, err error) {
+	err = c.view(ctx, func(tx *sql.Tx) error {
+		if l.Job, err = job(ctx, tx, id); err != nil {
+			return err
+		}
+		s, err := session(ctx, tx, l.Job.Session)
+		if err != nil {
+			return err
+		}
+		g, err := segment(ctx, tx, l.Job.Session, l.Job.Segment)
+		l.Seal, l.FrameRate, l.ArchivePrefix = g.Seal, s.FrameRate, s.ArchivePrefix
+		return err
+	})
+	return l, wrap("read job", id, err)
+}
+
+func job(ctx context.Context, tx *sql.Tx, id string) (Job, error) {
+	found, err := jobsWhere(ctx, tx, `id = $1`, id)
+	if err != nil {
+		return Job{}, err
+	}
+	if len(found) == 0 {
+		return Job{}, ErrNotFound
+	}
+	return found[0], nil
+}
+
+func jobsWhere(ctx context.Context, tx *sql.Tx, where string, args ...any) (found []Job, err error) {
+	err = rows(ctx, tx, func(row scanner) error {
+		var j Job
+		err := row.Scan(&j.ID, &j.Session, &j.Segment, &j.State, &j.Generation, &j.Failures, &j.Setbacks, instant{&j.Created},
+			instant{&j.Available}, instant{&j.LeaseEnd}, &j.Encoder, &j.Detail)
+		found = append(found, j)
+		return err
+	}, `SELECT id, session_id, segment, state, generation, failures, setbacks, created_time, available_time, lease_end_time,
+		encoder_id, detail FROM jobs WHERE `+where, args...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	return found, err
+}

@@ -1,0 +1,88 @@
+package catalog
+
+import (
+	"errors"
+	"path/filepath"
+	"testing"
+)
+
+// Every pair of states that is not in a table is refused.
+func TestMachines(t *testing.T) {
+	check(t, []SessionState{SessionStarting, SessionRecording, SessionFinalizing, SessionComplete, SessionInterrupted, SessionEmpty, SessionRefused},
+		map[[2]SessionState]bool{
+			{SessionStarting, SessionRecording}: true, {SessionStarting, SessionFinalizing}: true, {SessionStarting, SessionRefused}: true,
+			{SessionRecording, SessionFinalizing}: true, {SessionFinalizing, SessionComplete}: true,
+			{SessionFinalizing, SessionInterrupted}: true, {SessionFinalizing, SessionEmpty}: true,
+		})
+	check(t, []SegmentState{SegmentSealed, SegmentEncoding, SegmentArchived, SegmentQuarantined}, map[[2]SegmentState]bool{
+		{SegmentSealed, SegmentEncoding}: true, {SegmentEncoding, SegmentSealed}: true, {SegmentEncoding, SegmentArchived}: true,
+		{SegmentEncoding, SegmentQuarantined}: true,
+	})
+	check(t, []JobState{JobAvailable, JobRunning, JobRetryable, JobCompleted, JobQuarantined}, map[[2]JobState]bool{
+		{JobAvailable, JobRunning}: true, {JobRetryable, JobRunning}: true, {JobRunning, JobCompleted}: true, {JobRunning, JobRetryable}: true,
+		{JobRunning, JobQuarantined}: true, {JobRunning, JobAvailable}: true,
+	})
+}
+
+func check[S interface {
+	comparable
+	Become(next S) error
+}](t *testing.T, states []S, allowed map[[2]S]bool) {
+	t.Helper()
+	for _, from := range states {
+		for _, to := range states {
+			err := from.Become(to)
+			if want := allowed[[2]S{from, to}]; (err == nil) != want || err != nil && !errors.Is(err, ErrTransition) {
+				t.Errorf("%v to %v: %v, allowed %v", from, to, err, want)
+			}
+		}
+	}
+}
+
+func TestNewerDatabaseIsRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.db")
+	c, err := Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.write.Exec(`INSERT INTO migrations (number) VALUES (999)`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.read.Exec(`DELETE FROM migrations`); err == nil {
+		t.Error("a reading connection wrote")
+	}
+	var mode, sync string
+	if err := c.write.QueryRow(`PRAGMA journal_mode`).Scan(&mode); err != nil || mode != "wal" {
+		t.Errorf("journal mode %s, %v", mode, err)
+	}
+	if err := c.write.QueryRow(`PRAGMA synchronous`).Scan(&sync); err != nil || sync != "2" {
+		t.Errorf("synchronous %s, %v", sync, err)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), path); err == nil {
+		t.Error("a database of a newer version was opened")
+	}
+}
+
+// A token is refused or gives back what was put into it, whatever it is.
+func FuzzPageToken(f *testing.F) {
+	filter := Filter{User: "ann", States: []SessionState{SessionComplete}}
+	f.Add(filter.token(Session{ID: "a"}))
+	f.Add("e30")
+	f.Add("eyJmIjoiIiwicyI6MSwiaSI6IiciLCJ4IjpbXX0")
+	f.Fuzz(func(t *testing.T, token string) {
+		start, id, err := filter.parseToken(token)
+		if err != nil {
+			if !errors.Is(err, ErrPageToken) {
+				t.Errorf("%v", err)
+			}
+			return
+		}
+		again, same, err := filter.parseToken(filter.token(Session{ID: id, Start: instantOf(start)}))
+		if err != nil || again != start || same != id {
+			t.Errorf("%d %q came back as %d %q, %v", start, id, again, same, err)
+		}
+	})
+}

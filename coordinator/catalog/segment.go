@@ -1,0 +1,76 @@
+package catalog
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/recfleet/recfleet/internal/chunk"
+)
+
+// Seal is what is known of a segment that does not grow any more.
+type Seal struct {
+	Segment       int // from 1
+	Epoch         int
+	Start, End    time.Time // of the first frame; exclusive
+	Width, Height int
+	Frames        int64
+	Chunks        int
+	Bytes         int64
+	ChainStart    chunk.Hash
+	ChainEnd      chunk.Hash
+}
+
+// Segment is a stretch of a session whose chunks the bus is seen to hold and that becomes one mp4.
+type Segment struct {
+	Session string
+	Seal
+	State     SegmentState
+	SealedBy  Party
+	Purged    bool      // its chunks are off the bus
+	Recording Recording // zero until it is archived
+}
+
+// Recording is the mp4 of a segment.
+type Recording struct {
+	ObjectKey      string // below the archive's root
+	ObjectVersion  string // where the archive keeps versions
+	Bytes          int64
+	SHA256         chunk.Hash
+	Width, Height  int
+	Frames         int64
+	Duration       time.Duration
+	Codec          string
+	FFmpegVersion  string
+	EncoderVersion string
+	EncoderID      string
+}
+
+// SegmentState is where a segment stands.
+type SegmentState string
+
+// The states of a segment; the comments say who moves it on.
+const (
+	SegmentSealed      SegmentState = "sealed"      // jobs, when its job is leased
+	SegmentEncoding    SegmentState = "encoding"    // jobs, when its job ends one way or another
+	SegmentArchived    SegmentState = "archived"    // final: its mp4 is in the archive
+	SegmentQuarantined SegmentState = "quarantined" // final: it cannot be encoded; its chunks are kept
+)
+
+// Become returns nil where a segment may go from s to next, and ErrTransition otherwise. It is the whole machine.
+func (s SegmentState) Become(next SegmentState) error {
+	ok := false
+	switch s {
+	case SegmentSealed:
+		ok = next == SegmentEncoding
+	case SegmentEncoding:
+		ok = next == SegmentSealed || next == SegmentArchived || next == SegmentQuarantined
+	case SegmentArchived, SegmentQuarantined:
+	}
+	if !ok {
+		return fmt.Errorf("segment from %q to %q: %w", s, next, ErrTransition)
+	}
+	return nil
+}
+
+// Final reports whether a segment stays in this state for ever.
+func (s SegmentState) Final() bool { return s == SegmentArchived || s == SegmentQuarantined }

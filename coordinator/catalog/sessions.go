@@ -1,0 +1,314 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// CreateSession adds a session that is starting. Where its request id is known already it changes nothing and returns the
+// session of that request id and false.
+func (c *Catalog) CreateSession(ctx context.Context, s Session) (stored Session, created bool, err error) {
+	metadata, err := marshal(s.Metadata)
+	if err != nil {
+		return Session{}, false, fmt.Errorf("create session: %w", err)
+	}
+	err = c.update(ctx, func(tx *sql.Tx) error {
+		n, err := exec(ctx, tx, `
+			INSERT INTO sessions (id, request_id, state, state_reason, user_name, stack, fleet, instance, metadata, agent_version,
+			  archive_prefix, frame_rate, segment_length, start_time, created_time, end_time, lost_time, stop_reason, end_reason,
+			  ended_by, last_segment, last_event)
+			VALUES ($1, $2, $3, '', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, 0, '', '', '', $15, 0)
+			ON CONFLICT (request_id) DO NOTHING`,
+			s.ID, s.RequestID, SessionStarting, s.User, s.Stack, s.Fleet, s.Instance, metadata, s.AgentVersion,
+			s.ArchivePrefix, s.FrameRate, int64(s.SegmentLength), nanos(s.Start), nanos(s.Created), Unknown)
+		if err != nil {
+			return err
+		}
+		created = n == 1
+		stored, err = scanSession(tx.QueryRowContext(ctx, selectSession+` WHERE request_id = $1`, s.RequestID))
+		return err
+	})
+	if err != nil {
+		return Session{}, false, fmt.Errorf("create session: %w", err)
+	}
+	return stored, created, nil
+}
+
+// SessionByRequest returns the session that was made for a request id, or ErrNotFound.
+func (c *Catalog) SessionByRequest(ctx context.Context, requestID string) (s Session, err error) {
+	err = c.view(ctx, func(tx *sql.Tx) error {
+		s, err = scanSession(tx.QueryRowContext(ctx, selectSession+` WHERE request_id = $1`, requestID))
+		return err
+	})
+	return s, wrap("read session of request", requestID, err)
+}
+
+// Session returns one session with its totals, or ErrNotFound.
+func (c *Catalog) Session(ctx context.Context, id string) (s Session, err error) {
+	err = c.view(ctx, func(tx *sql.Tx) error {
+		if s, err = session(ctx, tx, id); err != nil {
+			return err
+		}
+		one := []Session{s}
+		err = addTotals(ctx, tx, one)
+		s = one[0]
+		return err
+	})
+	return s, wrap("read session", id, err)
+}
+
+// Detail returns one session with its epochs, segments and gaps, all of one instant, or ErrNotFound.
+func (c *Catalog) Detail(ctx context.Context, id string) (d Detail, err error) {
+	err = c.view(ctx, func(tx *sql.Tx) error {
+		if d.Session, err = session(ctx, tx, id); err != nil {
+			return err
+		}
+		if d.Epochs, err = epochs(ctx, tx, id); err != nil {
+			return err
+		}
+		if d.Segments, err = segments(ctx, tx, id); err != nil {
+			return err
+		}
+		if d.Gaps, err = gaps(ctx, tx, id); err != nil {
+			return err
+		}
+		one := []Session{d.Session}
+		err = addTotals(ctx, tx, one)
+		d.Session = one[0]
+		return err
+	})
+	return d, wrap("read session", id, err)
+}
+
+// Unfinished returns every session whose state is not final, oldest first, without totals.
+func (c *Catalog) Unfinished(ctx context.Context) (found []Session, err error) {
+	err = c.view(ctx, func(tx *sql.Tx) error {
+		return rows(ctx, tx, func(row scanner) error {
+			s, err := scanSession(row)
+			found = append(found, s)
+			return err
+		}, selectSession+` WHERE state IN ($1, $2, $3) ORDER BY start_time, id`, SessionStarting, SessionRecording, SessionFinalizing)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read unfinished sessions: %w", err)
+	}
+	return found, nil
+}
+
+// Finishable returns the ids of the sessions whose books are closed and of which every segment is archived or
+// quarantined, oldest first.
+func (c *Catalog) Finishable(ctx context.Context) (ids []string, err error) {
+	err = c.view(ctx, func(tx *sql.Tx) error {
+		return rows(ctx, tx, func(row scanner) error {
+			var id string
+			err := row.Scan(&id)
+			ids = append(ids, id)
+			return err
+		}, `
+			SELECT s.id FROM sessions s
+			WHERE s.state = $1 AND s.last_segment >= 0
+			  AND NOT EXISTS (SELECT 1 FROM segments g WHERE g.session_id = s.id AND g.state NOT IN ($2, $3))
+			  AND (s.ended_by = $4 OR s.last_segment = (SELECT COUNT(*) FROM segments g WHERE g.session_id = s.id))
+			ORDER BY s.start_time, s.id`, SessionFinalizing, SegmentArchived, SegmentQuarantined, PartyCoordinator)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read sessions to finish: %w", err)
+	}
+	return ids, nil
+}
+
+// MarkRecording notes that the agent of a starting session captures. In any other state it changes nothing.
+func (c *Catalog) MarkRecording(ctx context.Context, id string) error {
+	err := c.update(ctx, func(tx *sql.Tx) error {
+		s, err := session(ctx, tx, id)
+		if err != nil || s.State != SessionStarting {
+			return err
+		}
+		return setState(ctx, tx, s, SessionRecording, "")
+	})
+	return wrap("mark session recording", id, err)
+}
+
+// StopSession notes the order to stop. The first order stays; a session that is over is left as it is.
+func (c *Catalog) StopSession(ctx context.Context, id, reason string) error {
+	err := c.update(ctx, func(tx *sql.Tx) error {
+		s, err := session(ctx, tx, id)
+		if err != nil || !s.State.Capturing() || s.StopReason != "" {
+			return err
+		}
+		_, err = exec(ctx, tx, `UPDATE sessions SET stop_reason = $1 WHERE id = $2`, reason, id)
+		return err
+	})
+	return wrap("stop session", id, err)
+}
+
+// End is how an agent closes the books of its session.
+type End struct {
+	Reason      string
+	Time        time.Time
+	LastSegment int
+	LastEvent   int64
+}
+
+// EndSession closes the books: the session is finalizing and takes no more events. It is refused with ErrEventHole where
+// events up to End.LastEvent are missing and with ErrConflict where the sealed segments are not End.LastSegment in number.
+// For a session whose books are closed it changes nothing.
+func (c *Catalog) EndSession(ctx context.Context, id string, end End) error {
+	err := c.update(ctx, func(tx *sql.Tx) error {
+		s, err := session(ctx, tx, id)
+		if err != nil || !s.State.Capturing() {
+			return err
+		}
+		if end.LastEvent > s.LastEvent {
+			return fmt.Errorf("event %d is the last one known: %w", s.LastEvent, ErrEventHole)
+		}
+		if end.LastEvent < s.LastEvent {
+			return fmt.Errorf("event %d is known already: %w", s.LastEvent, ErrConflict)
+		}
+		last, err := lastSeal(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if last.Segment != end.LastSegment {
+			return fmt.Errorf("segment %d is the last one reported as sealed: %w", last.Segment, ErrConflict)
+		}
+		if _, err := exec(ctx, tx, `UPDATE sessions SET end_reason = $1, end_time = $2, ended_by = $3, last_segment = $4 WHERE id = $5`,
+			end.Reason, nanos(end.Time), PartyAgent, end.LastSegment, id); err != nil {
+			return err
+		}
+		return setState(ctx, tx, s, SessionFinalizing, "")
+	})
+	return wrap("end session", id, err)
+}
+
+// LoseSession notes that the agent has disappeared: from here on only the coordinator adds to the session, and its books
+// are open until CloseLost. It changes nothing where that is noted already or the state is final.
+func (c *Catalog) LoseSession(ctx context.Context, id string, found time.Time, reason string) error {
+	err := c.update(ctx, func(tx *sql.Tx) error {
+		s, err := session(ctx, tx, id)
+		if err != nil || s.State.Final() || s.EndedBy == PartyCoordinator {
+			return err
+		}
+		if _, err := exec(ctx, tx, `UPDATE sessions SET lost_time = $1, ended_by = $2, last_segment = $3 WHERE id = $4`,
+			nanos(found), PartyCoordinator, Unknown, id); err != nil {
+			return err
+		}
+		if s.State == SessionFinalizing {
+			_, err := exec(ctx, tx, `UPDATE sessions SET state_reason = $1 WHERE id = $2`, reason, id)
+			return err
+		}
+		return setState(ctx, tx, s, SessionFinalizing, reason)
+	})
+	return wrap("lose session", id, err)
+}
+
+// CloseLost closes the books of a lost session: its end, and the gaps that explain what is missing. It changes nothing
+// where they are closed already.
+func (c *Catalog) CloseLost(ctx context.Context, id string, end time.Time, missing []Gap) error {
+	err := c.update(ctx, func(tx *sql.Tx) error {
+		s, err := session(ctx, tx, id)
+		if err != nil || s.LastSegment != Unknown {
+			return err
+		}
+		if s.EndedBy != PartyCoordinator || s.State != SessionFinalizing {
+			return fmt.Errorf("session %s was not lost: %w", id, ErrConflict)
+		}
+		for _, g := range missing {
+			if err := addGap(ctx, tx, id, g); err != nil {
+				return err
+			}
+		}
+		_, err = exec(ctx, tx, `
+			UPDATE sessions SET end_time = $1, last_segment = (SELECT COALESCE(MAX(number), 0) FROM segments WHERE session_id = $2)
+			WHERE id = $2`, nanos(end), id)
+		return err
+	})
+	return wrap("close lost session", id, err)
+}
+
+// AddGaps adds gaps to a session that is finalizing. Gaps that are known are passed over.
+func (c *Catalog) AddGaps(ctx context.Context, id string, found []Gap) error {
+	err := c.update(ctx, func(tx *sql.Tx) error {
+		s, err := session(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if s.State != SessionFinalizing {
+			return fmt.Errorf("add gaps in state %q: %w", s.State, ErrTransition)
+		}
+		for _, g := range found {
+			if err := addGap(ctx, tx, id, g); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return wrap("add gaps to session", id, err)
+}
+
+// FinishSession moves a finalizing session to a final state. It changes nothing where it stands there already.
+func (c *Catalog) FinishSession(ctx context.Context, id string, state SessionState, reason string) error {
+	err := c.update(ctx, func(tx *sql.Tx) error {
+		s, err := session(ctx, tx, id)
+		if err != nil || s.State == state {
+			return err
+		}
+		return setState(ctx, tx, s, state, reason)
+	})
+	return wrap("finish session", id, err)
+}
+
+func setState(ctx context.Context, tx *sql.Tx, s Session, next SessionState, reason string) error {
+	if err := s.State.Become(next); err != nil {
+		return err
+	}
+	_, err := exec(ctx, tx, `UPDATE sessions SET state = $1, state_reason = $2 WHERE id = $3`, next, reason, s.ID)
+	return err
+}
+
+func addGap(ctx context.Context, tx *sql.Tx, id string, g Gap) error {
+	_, err := exec(ctx, tx, `
+		INSERT INTO gaps (session_id, start_time, end_time, cause, detail) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (session_id, start_time, end_time, cause) DO NOTHING`,
+		id, nanos(g.Start), nanos(g.End), g.Cause, g.Detail)
+	return err
+}
+
+const selectSession = `
+	SELECT id, request_id, state, state_reason, user_name, stack, fleet, instance, metadata, agent_version, archive_prefix,
+	  frame_rate, segment_length, start_time, created_time, end_time, lost_time, stop_reason, end_reason, ended_by,
+	  last_segment, last_event
+	FROM sessions`
+
+func session(ctx context.Context, tx *sql.Tx, id string) (Session, error) {
+	return scanSession(tx.QueryRowContext(ctx, selectSession+` WHERE id = $1`, id))
+}
+
+func scanSession(row scanner) (Session, error) {
+	var s Session
+	var metadata string
+	err := row.Scan(&s.ID, &s.RequestID, &s.State, &s.StateReason, &s.User, &s.Stack, &s.Fleet, &s.Instance, &metadata,
+		&s.AgentVersion, &s.ArchivePrefix, &s.FrameRate, &s.SegmentLength, instant{&s.Start}, instant{&s.Created},
+		instant{&s.End}, instant{&s.Lost}, &s.StopReason, &s.EndReason, &s.EndedBy, &s.LastSegment, &s.LastEvent)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Session{}, ErrNotFound
+	}
+	if err != nil {
+		return Session{}, err
+	}
+	if err := json.Unmarshal([]byte(metadata), &s.Metadata); err != nil {
+		return Session{}, fmt.Errorf("read metadata of session %s: %w", s.ID, err)
+	}
+	return s, nil
+}
+
+func wrap(what, id string, err error) error {
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", what, id, err)
+	}
+	return nil
+}
