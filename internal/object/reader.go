@@ -94,6 +94,9 @@ func (r *reader) Read(p []byte) (int, error) {
 	switch {
 	case err == nil:
 		return n, nil
+	case r.left == 0 && r.sum != nil && Digest(r.sum.Sum(nil)) != r.digest:
+		// Before any other error: the S3 client reports the same in words of its own.
+		return n, fmt.Errorf("read object: %w: sha256 is not %s", ErrDigest, r.digest)
 	case err != io.EOF:
 		if r.ctx.Err() != nil {
 			return n, r.ctx.Err()
@@ -101,8 +104,6 @@ func (r *reader) Read(p []byte) (int, error) {
 		return n, unavailable(fmt.Errorf("read object: %w", err))
 	case r.left != 0:
 		return n, unavailable(fmt.Errorf("read object: %w", io.ErrUnexpectedEOF))
-	case r.sum != nil && Digest(r.sum.Sum(nil)) != r.digest:
-		return n, fmt.Errorf("read object: %w: sha256 is not %s", ErrDigest, r.digest)
 	}
 	return n, io.EOF
 }

@@ -12,6 +12,9 @@
 //   - A read of a whole object whose SHA-256 is known ends with ErrDigest instead of io.EOF when the bytes are not
 //     the ones that were put.
 //   - No key, and no value a template was given, leads outside the location's root.
+//
+// On S3 an object is one PutObject, so at most 5 GiB; the rights it takes are s3:PutObject, s3:GetObject (also to learn
+// whether a refused put had the same content) and s3:ListBucket (without it a missing object looks like a refusal).
 package object
 
 import (
@@ -59,7 +62,7 @@ type Info struct {
 	Key string
 	// Bytes is the size of the whole object, also when a range of it was read.
 	Bytes int64
-	// SHA256 of the whole object. Zero from List, and from Stat and Get where the destination does not keep it.
+	// SHA256 of the whole object. Zero from List, from a Get of a range, and where the destination does not know it.
 	SHA256 Digest
 	// Version is the bucket's id of this version; empty in a directory or an unversioned bucket.
 	Version string
@@ -136,6 +139,12 @@ func Open(ctx context.Context, loc Location, cfg Config) (Store, error) {
 			return nil, fmt.Errorf("open archive %s: %w", loc, err)
 		}
 		return d, nil
+	case SchemeS3:
+		b, err := openBucket(ctx, loc, cfg)
+		if err != nil {
+			return nil, fmt.Errorf("open archive %s: %w", loc, err)
+		}
+		return b, nil
 	default:
 		return nil, locationError("unknown scheme %q", string(loc.Scheme))
 	}

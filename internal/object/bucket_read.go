@@ -1,0 +1,149 @@
+package object
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+)
+
+func (b *bucket) Get(ctx context.Context, key string, offset, length int64) (io.ReadCloser, Info, error) {
+	if err := ValidKey(key); err != nil {
+		return nil, Info{}, err
+	}
+	r, info, err := b.get(ctx, key, offset, length)
+	if err != nil {
+		return nil, Info{}, fmt.Errorf("get object %s: %w", key, err)
+	}
+	return r, info, nil
+}
+
+func (b *bucket) get(ctx context.Context, key string, offset, length int64) (io.ReadCloser, Info, error) {
+	if offset < 0 {
+		return nil, Info{}, fmt.Errorf("%w: offset %d", ErrRange, offset)
+	}
+	if length == 0 {
+		return b.getNothing(ctx, key, offset)
+	}
+	if offset == 0 && length < 0 {
+		return b.getWhole(ctx, key)
+	}
+	// A range's answer may carry the checksum of the whole object, which the client would hold against the range.
+	input := &s3.GetObjectInput{Bucket: &b.name, Key: aws.String(b.prefix + key), Range: aws.String(rangeHeader(offset, length))}
+	out, err := b.client.GetObject(ctx, input, func(o *s3.Options) {
+		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
+	})
+	if err != nil {
+		err = failure(ctx, err)
+		if errors.Is(err, ErrRange) {
+			return b.getNothing(ctx, key, offset) // right at the end is no error
+		}
+		return nil, Info{}, err
+	}
+	var first, last, size int64
+	content := aws.ToString(out.ContentRange)
+	if _, err := fmt.Sscanf(content, "bytes %d-%d/%d", &first, &last, &size); err != nil || first != offset {
+		out.Body.Close() //nolint:errcheck // refused already
+		return nil, Info{}, fmt.Errorf("%w: range %s was answered with %q", ErrUnavailable, *input.Range, content)
+	}
+	n, err := rangeBytes(size, offset, length)
+	if err != nil {
+		out.Body.Close() //nolint:errcheck // refused already
+		return nil, Info{}, err
+	}
+	info := Info{Key: key, Bytes: size, Version: aws.ToString(out.VersionId)}
+	return &reader{ctx: ctx, body: out.Body, src: out.Body, left: n}, info, nil
+}
+
+func (b *bucket) getWhole(ctx context.Context, key string) (io.ReadCloser, Info, error) {
+	out, err := b.client.GetObject(ctx, &s3.GetObjectInput{
+		Bucket: &b.name, Key: aws.String(b.prefix + key), ChecksumMode: types.ChecksumModeEnabled,
+	})
+	if err != nil {
+		return nil, Info{}, failure(ctx, err)
+	}
+	info := Info{
+		Key: key, Bytes: aws.ToInt64(out.ContentLength), SHA256: checksum(out.ChecksumSHA256, out.ChecksumType),
+		Version: aws.ToString(out.VersionId),
+	}
+	r := &reader{ctx: ctx, body: out.Body, src: out.Body, left: info.Bytes}
+	r.verify(info.SHA256)
+	return r, info, nil
+}
+
+// getNothing is a Get of no bytes, which HTTP has no range for.
+func (b *bucket) getNothing(ctx context.Context, key string, offset int64) (io.ReadCloser, Info, error) {
+	info, err := b.stat(ctx, key)
+	if err != nil {
+		return nil, Info{}, err
+	}
+	if _, err := rangeBytes(info.Bytes, offset, 0); err != nil {
+		return nil, Info{}, err
+	}
+	return io.NopCloser(strings.NewReader("")), info, nil
+}
+
+func rangeHeader(offset, length int64) string {
+	if length < 0 || offset+length < offset {
+		return fmt.Sprintf("bytes=%d-", offset)
+	}
+	return fmt.Sprintf("bytes=%d-%d", offset, offset+length-1)
+}
+
+func (b *bucket) Stat(ctx context.Context, key string) (Info, error) {
+	if err := ValidKey(key); err != nil {
+		return Info{}, err
+	}
+	info, err := b.stat(ctx, key)
+	if err != nil {
+		return Info{}, fmt.Errorf("stat object %s: %w", key, err)
+	}
+	return info, nil
+}
+
+func (b *bucket) stat(ctx context.Context, key string) (Info, error) {
+	out, err := b.client.HeadObject(ctx, &s3.HeadObjectInput{
+		Bucket: &b.name, Key: aws.String(b.prefix + key), ChecksumMode: types.ChecksumModeEnabled,
+	})
+	if err != nil {
+		return Info{}, failure(ctx, err)
+	}
+	return Info{
+		Key: key, Bytes: aws.ToInt64(out.ContentLength), SHA256: checksum(out.ChecksumSHA256, out.ChecksumType),
+		Version: aws.ToString(out.VersionId),
+	}, nil
+}
+
+func (b *bucket) List(ctx context.Context, prefix string) iter.Seq2[Info, error] {
+	return func(yield func(Info, error) bool) {
+		if err := validPrefix(prefix); err != nil {
+			yield(Info{}, err)
+			return
+		}
+		pages := s3.NewListObjectsV2Paginator(b.client, &s3.ListObjectsV2Input{
+			Bucket: &b.name, Prefix: aws.String(b.prefix + prefix),
+		})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
+			if err != nil {
+				yield(Info{}, fmt.Errorf("list objects %s: %w", prefix, failure(ctx, err)))
+				return
+			}
+			for _, o := range page.Contents {
+				key, inRoot := strings.CutPrefix(aws.ToString(o.Key), b.prefix)
+				if !inRoot || ValidKey(key) != nil {
+					continue
+				}
+				if !yield(Info{Key: key, Bytes: aws.ToInt64(o.Size)}, nil) {
+					return
+				}
+			}
+		}
+	}
+}
