@@ -3,6 +3,9 @@ package x11
 import (
 	"bytes"
 	"net"
+	"os"
+	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 )
@@ -123,6 +126,27 @@ func TestScriptedServerIsUnderstood(t *testing.T) {
 	want := Geometry{Width: 1280, Height: 512, Monitors: []Monitor{{Width: 1280, Height: 512, Primary: true}}}
 	if err != nil || !g.Equal(want) || !c.changed {
 		t.Errorf("geometry is %+v, changed %v, %v", g, c.changed, err)
+	}
+}
+
+func TestSocketsListsSocketsOnly(t *testing.T) {
+	dir := t.TempDir()
+	if names, err := sockets(filepath.Join(dir, "none")); err != nil || len(names) != 0 {
+		t.Errorf("without a directory: %v, %v", names, err)
+	}
+	for _, name := range []string{"X10", "X2", "X0", "X01", "Y3", "4", "X", "X-5"} {
+		listener, err := net.Listen("unix", filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close()
+	}
+	if err := os.WriteFile(filepath.Join(dir, "X7"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	names, err := sockets(dir)
+	if want := []string{":0", ":2", ":10"}; err != nil || !slices.Equal(names, want) {
+		t.Errorf("sockets are %v, %v, want %v", names, err, want)
 	}
 }
 

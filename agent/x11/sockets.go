@@ -15,8 +15,10 @@ const socketDir = "/tmp/.X11-unix"
 
 // Sockets returns the names of the displays that have a socket, lowest number
 // first. A server that crashed leaves its socket behind: Open tells.
-func Sockets() ([]string, error) {
-	entries, err := os.ReadDir(socketDir)
+func Sockets() ([]string, error) { return sockets(socketDir) }
+
+func sockets(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

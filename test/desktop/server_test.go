@@ -46,14 +46,10 @@ func TestStopRemovesProcessAndFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	socket := "/tmp/.X11-unix/X" + s.Display()[1:]
-	if _, err := os.Stat(socket); err != nil {
-		t.Fatal(err)
-	}
 	if err := errors.Join(s.Stop(), s.Stop()); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{socket, s.dir, fmt.Sprintf("/proc/%d", s.Pid())} {
+	for _, path := range []string{s.dir, fmt.Sprintf("/proc/%d", s.Pid())} {
 		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("%s is still there: %v", path, err)
 		}

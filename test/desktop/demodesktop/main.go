@@ -80,16 +80,16 @@ func run(ctx context.Context, size string, commands io.Reader, next <-chan os.Si
 		return err
 	}
 	defer func() { err = errors.Join(err, server.Stop()) }()
-	for _, program := range programs {
+	for windows, program := range programs {
 		p, err := server.Run(program[0], program[1:]...)
 		if err != nil {
 			return err
 		}
 		defer p.Stop()
-	}
-	// All but the window manager have one window.
-	if err := server.WaitWindows(ready, len(programs)-1); err != nil {
-		return err
+		// All but the window manager have one window.
+		if err := server.WaitWindows(ready, windows); err != nil {
+			return fmt.Errorf("run %s: %w: %s", program[0], err, p.Said())
+		}
 	}
 	encode := json.NewEncoder(out)
 	if err := encode.Encode(current(server, nil)); err != nil {
