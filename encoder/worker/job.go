@@ -1,0 +1,111 @@
+package worker
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/recfleet/recfleet/internal/chunk"
+)
+
+// Job is one segment to encode.
+type Job struct {
+	// Generation numbers the lease; two leases on one segment never share a work directory.
+	Generation int64
+	Source     Source
+	Settings   Settings
+	// ObjectKey is where the mp4 goes, below the archive's root.
+	ObjectKey string
+}
+
+// Source says where the lossless stream of a segment is and what must be true of it.
+type Source struct {
+	Session       string
+	Segment       int
+	Chunks        int
+	Bytes         int64
+	Frames        int64
+	Width, Height int
+	Start         time.Time
+	Duration      time.Duration
+	// Chain hash before the first chunk and after the last.
+	ChainStart, ChainEnd chunk.Hash
+}
+
+// Settings is how to make the mp4; see transcode.Config.
+type Settings struct {
+	FrameRate        int
+	Preset           string
+	CRF              int
+	KeyframeInterval time.Duration
+}
+
+// Validate reports the first field that cannot be right. What it accepts is safe in a subject and in a file's name.
+func (j Job) Validate() error {
+	s := j.Source
+	switch {
+	case !chunk.ValidSession(s.Session):
+		return errors.New("session id is malformed")
+	case s.Segment < 1:
+		return fmt.Errorf("segment %d is out of bounds", s.Segment)
+	case s.Chunks < 1:
+		return fmt.Errorf("%d chunks are none", s.Chunks)
+	case s.Bytes < 1 || s.Bytes > int64(s.Chunks)*chunk.MaxPayload:
+		return fmt.Errorf("%d bytes do not fit %d chunks", s.Bytes, s.Chunks)
+	case j.Generation < 0:
+		return fmt.Errorf("generation %d is out of bounds", j.Generation)
+	case j.ObjectKey == "":
+		return errors.New("object key is missing")
+	}
+	return nil
+}
+
+// Result describes an archived mp4.
+type Result struct {
+	Bytes         int64
+	SHA256        [32]byte
+	Frames        int64
+	Duration      time.Duration
+	Width, Height int
+	// ObjectVersion is the archive's id of the object, where it keeps versions.
+	ObjectVersion string
+}
+
+// Cause says whose fault a failure is. It decides whether the attempt counts.
+type Cause int
+
+// The causes. A failure of the content may be FFmpeg's inability to encode it: what fails everywhere counts.
+const (
+	Content     Cause = iota + 1 // the chunks are damaged, missing, not what was announced, or cannot be encoded
+	Destination                  // the archive or the bus did not do its part
+	Encoder                      // this machine: disk, memory, FFmpeg missing, shutdown
+)
+
+// String returns the cause's name in logs.
+func (c Cause) String() string {
+	switch c {
+	case Content:
+		return "content"
+	case Destination:
+		return "destination"
+	case Encoder:
+		return "encoder"
+	}
+	return "unknown"
+}
+
+// Failure is an attempt that failed, with its cause.
+type Failure struct {
+	Cause Cause
+	Err   error
+}
+
+// Error is the underlying error's text.
+func (f *Failure) Error() string { return f.Err.Error() }
+
+// Unwrap returns the underlying error.
+func (f *Failure) Unwrap() error { return f.Err }
+
+func failure(cause Cause, format string, args ...any) *Failure {
+	return &Failure{Cause: cause, Err: fmt.Errorf(format, args...)}
+}

@@ -1,0 +1,475 @@
+package worker
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"go.uber.org/goleak"
+
+	"github.com/recfleet/recfleet/internal/bus"
+	"github.com/recfleet/recfleet/internal/chunk"
+	"github.com/recfleet/recfleet/internal/ffmpeg"
+	"github.com/recfleet/recfleet/internal/object"
+	"github.com/recfleet/recfleet/internal/screencodec"
+	"github.com/recfleet/recfleet/test/content"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	session = "s1"
+	key     = "a/video-000001.mp4"
+	rate    = 5
+)
+
+var start = time.Date(2026, 1, 2, 3, 4, 5, 678_000_000, time.UTC)
+
+// recorded is a segment as an agent publishes it.
+type recorded struct {
+	job    Job
+	chunks []chunk.Chunk
+	pix    [][]byte
+	at     []time.Duration
+	stream []byte
+}
+
+// record makes a segment of a desktop, with frames 200 ms apart but for a stretch of 7 s before the last five.
+func record(t *testing.T, width, height, frames int) *recorded {
+	t.Helper()
+	r := &recorded{}
+	var scene *content.Source
+	if width >= 64 && height >= 64 {
+		var err error
+		if scene, err = content.Open("mixed", width, height); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e, err := screencodec.NewEncoder(screencodec.Config{Width: width, Height: height, KeyInterval: 50})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stream bytes.Buffer
+	if err := e.Begin(&stream, start); err != nil {
+		t.Fatal(err)
+	}
+	at := time.Duration(0)
+	for i := range frames {
+		pix := bytes.Repeat([]byte{byte(40 * i), byte(255 - 20*i), 128, 0}, width*height)
+		if scene != nil {
+			scene.Next(pix)
+		}
+		if i > 0 {
+			at += 200*time.Millisecond + time.Duration(i%3)*time.Millisecond
+		}
+		if i == frames-5 {
+			at += 7 * time.Second
+		}
+		if _, err := e.Encode(pix, at); err != nil {
+			t.Fatal(err)
+		}
+		r.pix, r.at = append(r.pix, pix), append(r.at, at)
+	}
+	end := at + 200*time.Millisecond
+	if err := e.End(end); err != nil {
+		t.Fatal(err)
+	}
+	r.stream = stream.Bytes()
+	r.job = Job{
+		Generation: 3, ObjectKey: key,
+		Source: Source{
+			Session: session, Segment: 1, Frames: int64(frames), Width: width, Height: height, Start: start, Duration: end,
+			ChainStart: chunk.Genesis(session),
+		},
+		Settings: Settings{FrameRate: rate, Preset: "veryfast", CRF: 18, KeyframeInterval: 10 * time.Second},
+	}
+	r.cut()
+	return r
+}
+
+// cut makes chunks of the stream and announces them.
+func (r *recorded) cut() {
+	s := &r.job.Source
+	chain, offset := s.ChainStart, int64(0)
+	r.chunks = nil
+	size := len(r.stream)/5 + 1 // several chunks even of a small stream
+	for piece := range slices.Chunk(r.stream, min(size, chunk.MaxPayload)) {
+		sum := chunk.Sum(piece)
+		chain = chain.Next(sum)
+		r.chunks = append(r.chunks, chunk.Chunk{
+			Session: session, Segment: 1, Seq: len(r.chunks), Epoch: 1, Offset: offset, Sum: sum, Chain: chain,
+			Bytes: len(piece), Payload: piece,
+		})
+		offset += int64(len(piece))
+	}
+	s.Chunks, s.Bytes, s.ChainEnd = len(r.chunks), offset, chain
+}
+
+// Read is the fake bus.
+func (r *recorded) Read(ctx context.Context, _ string, segment, count int, yield func(chunk.Chunk) error) error {
+	for seq := range count {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if seq >= len(r.chunks) {
+			return fmt.Errorf("read chunk %d.%d: %w", segment, seq, bus.ErrChunkMissing)
+		}
+		if err := yield(r.chunks[seq]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fixture is a worker with a directory as archive.
+type fixture struct {
+	store   object.Store
+	workDir string
+}
+
+func newFixture(t *testing.T) *fixture {
+	t.Helper()
+	location, err := object.ParseLocation("file://" + t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := object.Open(t.Context(), location, object.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { store.Close() })
+	return &fixture{store: store, workDir: t.TempDir()}
+}
+
+func (f *fixture) run(ctx context.Context, reader Reader, job Job) (Result, error) {
+	w := New(Config{Reader: reader, Archive: f.store, WorkDir: f.workDir, Stall: time.Minute, Logger: hclog.NewNullLogger()})
+	return w.Run(ctx, job, func(int64) {})
+}
+
+// nothingLeft checks that neither archive nor work directory got anything.
+func (f *fixture) nothingLeft(t *testing.T) {
+	t.Helper()
+	for info, err := range f.store.List(t.Context(), "") {
+		t.Errorf("archived: %v, %v", info.Key, err)
+	}
+	entries, err := os.ReadDir(f.workDir)
+	if err != nil || len(entries) != 0 {
+		t.Errorf("work directory holds %v, %v", entries, err)
+	}
+}
+
+func TestJobIsDone(t *testing.T) {
+	for _, size := range [][2]int{{1, 1}, {3, 5}, {321, 243}} {
+		t.Run(fmt.Sprintf("%dx%d", size[0], size[1]), func(t *testing.T) {
+			r, f := record(t, size[0], size[1], 20), newFixture(t)
+			var seen []int64
+			w := New(Config{Reader: r, Archive: f.store, WorkDir: f.workDir, Stall: time.Minute, Logger: hclog.NewNullLogger()})
+			result, err := w.Run(t.Context(), r.job, func(n int64) { seen = append(seen, n) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			if seen[len(seen)-1] != 20 {
+				t.Errorf("progress %v", seen)
+			}
+			body, _, err := f.store.Get(t.Context(), key, 0, -1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			mp4, err := io.ReadAll(body)
+			body.Close()
+			if err != nil || result.Bytes != int64(len(mp4)) || result.SHA256 != sha256.Sum256(mp4) {
+				t.Errorf("archived %d bytes, result %+v, %v", len(mp4), result, err)
+			}
+			if result.Frames != 20 || result.Width != (size[0]+1)&^1 || result.Height != (size[1]+1)&^1 ||
+				(result.Duration-r.job.Source.Duration).Abs() > time.Millisecond {
+				t.Errorf("result %+v", result)
+			}
+			r.compare(t, mp4)
+			entries, err := os.ReadDir(f.workDir)
+			if err != nil || len(entries) != 0 {
+				t.Errorf("work directory holds %v, %v", entries, err)
+			}
+			if _, err := f.run(t.Context(), r, r.job); err != nil {
+				t.Errorf("the same job again: %v", err)
+			}
+		})
+	}
+}
+
+// compare decodes the mp4 and holds times and pictures against what was on screen.
+func (r *recorded) compare(t *testing.T, mp4 []byte) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "x.mp4")
+	if err := os.WriteFile(path, mp4, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := r.job.Source
+	evenW, evenH := (s.Width+1)&^1, (s.Height+1)&^1
+	out := output(t, "-i", path, "-fps_mode", "passthrough", "-enc_time_base", "1/1000", "-f", "framecrc", "pipe:1")
+	var times []time.Duration
+	for line := range strings.Lines(string(out)) {
+		var ms, ignored int64
+		if n, _ := fmt.Sscanf(line, "0, %d, %d,", &ignored, &ms); n == 2 {
+			times = append(times, time.Duration(ms)*time.Millisecond)
+		}
+	}
+	raw := output(t, "-i", path, "-fps_mode", "passthrough", "-enc_time_base", "1/1000", "-vf", "scale=flags=accurate_rnd+full_chroma_int,format=bgr0", "-f", "rawvideo", "pipe:1")
+	if len(times) != len(r.at) || len(raw) != len(r.at)*evenW*evenH*4 {
+		t.Fatalf("%d times, %d bytes of pictures for %d frames", len(times), len(raw), len(r.at))
+	}
+	for i := range r.at {
+		if (times[i] - r.at[i]).Abs() > time.Millisecond {
+			t.Errorf("frame %d is at %v, want %v", i, times[i], r.at[i])
+		}
+		// The luma of text and edges is kept, its color only by halves: compare brightness.
+		got := raw[i*evenW*evenH*4:]
+		var sum float64
+		for y := range s.Height {
+			for x := range s.Width {
+				d := luma(r.pix[i][(y*s.Width+x)*4:]) - luma(got[(y*evenW+x)*4:])
+				sum += d * d
+			}
+		}
+		if mean := sum / float64(s.Width*s.Height); mean > 6.5 { // 40 dB
+			t.Errorf("frame %d: mean square error of luma %.1f", i, mean)
+		}
+	}
+}
+
+func luma(p []byte) float64 {
+	return 0.0722*float64(p[0]) + 0.7152*float64(p[1]) + 0.2126*float64(p[2])
+}
+
+func output(t *testing.T, args ...string) []byte {
+	t.Helper()
+	p, err := ffmpeg.Start(ffmpeg.Config{Args: append([]string{"-nostdin", "-v", "error"}, args...), Stdout: true, Logger: hclog.NewNullLogger()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := io.ReadAll(p.Stdout())
+	exit, waitErr := p.Wait()
+	if err != nil || waitErr != nil || exit.Code != 0 || exit.Stderr != "" {
+		t.Fatalf("ffmpeg: %v, %v, %v", exit, err, waitErr)
+	}
+	return out
+}
+
+func TestAStreamWithoutEndRecordIsEncodedWhenAllFramesAreThere(t *testing.T) {
+	r, f := record(t, 64, 64, 10), newFixture(t)
+	for { // shorter and shorter, until the last frame is hurt
+		r.stream = r.stream[:len(r.stream)-7]
+		r.cut()
+		summary, err := screencodec.Scan(bytes.NewReader(r.stream))
+		if err != nil || summary.Ended {
+			t.Fatalf("scan %+v, %v", summary, err)
+		}
+		r.job.ObjectKey = fmt.Sprintf("a/%d.mp4", len(r.stream))
+		_, err = f.run(t.Context(), r, r.job)
+		if summary.Frames < 10 {
+			wantFailure(t, err, Content, "truncated")
+			return
+		}
+		if err != nil {
+			t.Fatalf("with %d bytes: %v", len(r.stream), err)
+		}
+	}
+}
+
+func wantFailure(t *testing.T, err error, cause Cause, text string) {
+	t.Helper()
+	var failure *Failure
+	if !errors.As(err, &failure) || failure.Cause != cause || !strings.Contains(err.Error(), text) {
+		t.Errorf("error %v, want cause %v and %q", err, cause, text)
+	}
+}
+
+func TestFailuresAreClassified(t *testing.T) {
+	whole := record(t, 64, 64, 12)
+	for name, c := range map[string]struct {
+		damage func(*recorded)
+		cause  Cause
+		text   string
+	}{
+		"payload":        {func(r *recorded) { r.chunks[2].Payload = append([]byte{1}, r.chunks[2].Payload[1:]...) }, Content, "verify chunk 2: its bytes"},
+		"chain":          {func(r *recorded) { r.chunks[1].Chain[0]++ }, Content, "verify chunk 1: the hash chain"},
+		"chain start":    {func(r *recorded) { r.job.Source.ChainStart[0]++ }, Content, "verify chunk 0: the hash chain"},
+		"chain end":      {func(r *recorded) { r.job.Source.ChainEnd[0]++ }, Content, "the hash chain ends"},
+		"offset":         {func(r *recorded) { r.chunks[1].Offset++ }, Content, "begins at byte"},
+		"other session":  {func(r *recorded) { r.chunks[1].Session = "s2" }, Content, "session s2"},
+		"missing chunk":  {func(r *recorded) { r.chunks = r.chunks[:3] }, Content, "not on the bus"},
+		"fewer chunks":   {func(r *recorded) { r.job.Source.Chunks-- }, Content, "bytes came instead"},
+		"byte count":     {func(r *recorded) { r.job.Source.Bytes-- }, Content, "goes past the segment"},
+		"more frames":    {func(r *recorded) { r.job.Source.Frames++ }, Content, "12 frames came instead of 13"},
+		"fewer frames":   {func(r *recorded) { r.job.Source.Frames-- }, Content, "limit"},
+		"width":          {func(r *recorded) { r.job.Source.Width++ }, Content, "instead of 65x64"},
+		"height":         {func(r *recorded) { r.job.Source.Height-- }, Content, "limit"},
+		"start":          {func(r *recorded) { r.job.Source.Start = start.Add(time.Second) }, Content, "starts at"},
+		"duration":       {func(r *recorded) { r.job.Source.Duration -= time.Second }, Content, "out of order"},
+		"preset":         {func(r *recorded) { r.job.Settings.Preset = "-f" }, Content, "preset"},
+		"frame rate":     {func(r *recorded) { r.job.Settings.FrameRate = 0 }, Content, "frame rate"},
+		"hostile id":     {func(r *recorded) { r.job.Source.Session = "../x" }, Content, "session id"},
+		"hostile key":    {func(r *recorded) { r.job.ObjectKey = "../../x.mp4" }, Content, "key"},
+		"no stream":      {func(r *recorded) { r.stream = []byte("this is no stream, whatever it says"); r.cut() }, Content, "corrupt"},
+		"bytes after it": {func(r *recorded) { r.stream = append(r.stream, bytes.Repeat([]byte{9}, 300<<10)...); r.cut() }, Content, "after its end"},
+		"changed stream": {func(r *recorded) { r.stream = bytes.Clone(r.stream); r.stream[len(r.stream)/2] ^= 0x10; r.cut() }, Content, "corrupt"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, r := newFixture(t), *whole
+			r.stream = slices.Clone(whole.stream)
+			r.cut()
+			c.damage(&r)
+			_, err := f.run(t.Context(), &r, r.job)
+			wantFailure(t, err, c.cause, c.text)
+			f.nothingLeft(t)
+		})
+	}
+}
+
+// brokenBus fails after some chunks.
+type brokenBus struct{ *recorded }
+
+func (b brokenBus) Read(ctx context.Context, session string, segment, _ int, yield func(chunk.Chunk) error) error {
+	if err := b.recorded.Read(ctx, session, segment, 2, yield); err != nil {
+		return err
+	}
+	return errors.New("connection lost")
+}
+
+// brokenArchive fails every Put with its error.
+type brokenArchive struct{ err error }
+
+func (b brokenArchive) Put(context.Context, string, io.ReadSeeker, object.PutOptions) (object.Info, error) {
+	return object.Info{}, b.err
+}
+
+func TestTheDestinationsFault(t *testing.T) {
+	r, f := record(t, 64, 64, 10), newFixture(t)
+	_, err := f.run(t.Context(), brokenBus{r}, r.job)
+	wantFailure(t, err, Destination, "connection lost")
+	f.nothingLeft(t)
+
+	w := New(Config{Reader: r, Archive: brokenArchive{object.ErrUnavailable}, WorkDir: f.workDir, Stall: time.Minute, Logger: hclog.NewNullLogger()})
+	_, err = w.Run(t.Context(), r.job, func(int64) {})
+	wantFailure(t, err, Destination, "unavailable")
+	f.nothingLeft(t)
+
+	if _, err := f.store.Put(t.Context(), key, strings.NewReader("taken"), object.PutOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.run(t.Context(), r, r.job)
+	wantFailure(t, err, Destination, "exists")
+}
+
+func TestTheEncodersFault(t *testing.T) {
+	r, f := record(t, 64, 64, 10), newFixture(t)
+	t.Run("no FFmpeg", func(t *testing.T) {
+		t.Setenv("PATH", t.TempDir())
+		_, err := f.run(t.Context(), r, r.job)
+		wantFailure(t, err, Encoder, "ffmpeg")
+		f.nothingLeft(t)
+	})
+	t.Run("no work directory", func(t *testing.T) {
+		f := &fixture{store: f.store, workDir: filepath.Join(f.workDir, "absent")}
+		_, err := f.run(t.Context(), r, r.job)
+		wantFailure(t, err, Encoder, "work directory")
+	})
+	t.Run("disk full", func(t *testing.T) {
+		shim(t, "ffmpeg", "cat >/dev/null; echo 'out.mp4: No space left on device' >&2; exit 1")
+		_, err := f.run(t.Context(), r, r.job)
+		wantFailure(t, err, Encoder, "no space")
+		f.nothingLeft(t)
+	})
+}
+
+// shim puts a shell script in a program's place; REAL in it is the real one.
+func shim(t *testing.T, program, script string) {
+	t.Helper()
+	lookup, err := exec.LookPath(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	script = "#!/bin/sh\n" + strings.ReplaceAll(script, "REAL", lookup) + "\n"
+	if err := os.WriteFile(filepath.Join(dir, program), []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+}
+
+func TestFFmpegThatCheatsArchivesNothing(t *testing.T) {
+	for name, c := range map[string]struct{ script, text string }{
+		"crashes":       {"head -c 1000 >/dev/null; kill -SEGV $$", "segmentation fault"},
+		"drops a frame": {`exec REAL -nostdin -v error -f matroska -i pipe:0 -frames:v 9 -fps_mode passthrough -c:v libx264 -pix_fmt yuv420p -bf 0 -f mp4 "$(eval echo \${$#} | sed s/^file://)"`, "9 frames instead of 10"},
+		"writes none":   {"exec cat >/dev/null", "No such file"},
+		"writes text":   {`cat >/dev/null; eval last=\${$#}; echo hello >"${last#file:}"`, "Invalid data"},
+		"wrong times":   {`eval last=\${$#}; exec REAL -nostdin -v error -f matroska -i pipe:0 -fps_mode passthrough -vf setpts=N -enc_time_base 1/1000 -c:v libx264 -pix_fmt yuv420p -bf 0 -f mp4 "$last"`, "lasts"},
+		"other format":  {`eval last=\${$#}; exec REAL -nostdin -v error -f matroska -i pipe:0 -fps_mode passthrough -c:v libx264 -pix_fmt yuv444p -bf 0 -f mp4 "$last"`, "yuv444p"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, f := record(t, 64, 64, 10), newFixture(t)
+			shim(t, "ffmpeg", c.script)
+			_, err := f.run(t.Context(), r, r.job)
+			wantFailure(t, err, Content, c.text)
+			f.nothingLeft(t)
+		})
+	}
+}
+
+func TestLostLeaseStopsTheWork(t *testing.T) {
+	lost := errors.New("lease lost")
+	r, f := record(t, 64, 64, 10), newFixture(t)
+	shim(t, "ffmpeg", "exec sleep 1000")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	w := New(Config{Reader: r, Archive: f.store, WorkDir: f.workDir, Stall: time.Hour, Logger: hclog.NewNullLogger()})
+	_, err := w.Run(ctx, r.job, func(n int64) {
+		if n == 10 {
+			cancel(lost)
+		}
+	})
+	if !errors.Is(err, lost) {
+		t.Errorf("error %v", err)
+	}
+	f.nothingLeft(t)
+}
+
+func TestClaim(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "work")
+	release, err := Claim(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Claim(dir); err == nil || !strings.Contains(err.Error(), "another encoder") {
+		t.Errorf("second claim: %v", err)
+	}
+	if err := release(); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"s1.1.3", "mine", "s1.x.3"} {
+		if err := os.MkdirAll(filepath.Join(dir, name, "x"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if release, err = Claim(dir); err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	entries, err := os.ReadDir(dir)
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	if err != nil || strings.Join(names, " ") != "encoder.lock mine s1.x.3" {
+		t.Errorf("left: %v, %v", names, err)
+	}
+}
