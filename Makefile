@@ -1,0 +1,68 @@
+# recfleet: see README.md. `make help` lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+TOOLS := bin/tools
+export CGO_ENABLED ?= 0
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X github.com/recfleet/recfleet/internal/version.Version=$(VERSION)
+COMMANDS := ./agent/recagent ./coordinator/reccoordinator ./encoder/recencoder ./cli/recctl ./deploy/standalone/recfleet
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+.PHONY: demo
+demo: build ## record a virtual desktop end to end and show what came out
+	tools/packages.sh demo
+	go run ./deploy/standalone/demo
+
+.PHONY: test
+test: $(TOOLS)/versitygw ## run every test, with the race detector
+	tools/packages.sh test
+	CGO_ENABLED=1 RECFLEET_TEST_VERSITYGW=$(CURDIR)/$(TOOLS)/versitygw go test -race -timeout 15m ./...
+
+.PHONY: build
+build: ## build all programs into bin/
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ $(COMMANDS)
+
+.PHONY: generate
+generate: $(TOOLS)/buf $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-go-grpc ## generate the code of proto/
+	$(TOOLS)/buf generate
+
+.PHONY: fmt
+fmt: $(TOOLS)/golangci-lint $(TOOLS)/buf ## format Go and proto files
+	$(TOOLS)/golangci-lint fmt
+	$(TOOLS)/buf format -w proto
+
+.PHONY: lint
+lint: generate $(TOOLS)/golangci-lint ## check style, import arrows, and that the wire format breaks nobody
+	git diff --exit-code --stat -- proto || { echo "generated code is not current: commit what make generate wrote" >&2; exit 1; }
+	$(TOOLS)/buf lint proto
+	$(TOOLS)/buf format --diff --exit-code proto
+	$(TOOLS)/buf breaking proto --against proto/released.binpb
+	$(TOOLS)/golangci-lint run
+
+.PHONY: release-proto
+release-proto: $(TOOLS)/buf ## take the present proto files as what later ones must not break
+	$(TOOLS)/buf build proto --exclude-source-info -o proto/released.binpb
+
+.PHONY: check
+check: lint test ## lint and test
+
+.PHONY: bench
+bench: ## measure the screen codec beside FFmpeg's lossless H.264
+	tools/packages.sh test
+	go test -run '^$$' -bench . -benchtime 1x ./internal/screencodec
+
+# The tools are pinned in tools/go.mod; each is built once and again when its pin changes.
+$(TOOLS)/buf: TOOL = github.com/bufbuild/buf/cmd/buf
+$(TOOLS)/protoc-gen-go: TOOL = google.golang.org/protobuf/cmd/protoc-gen-go
+$(TOOLS)/protoc-gen-go-grpc: TOOL = google.golang.org/grpc/cmd/protoc-gen-go-grpc
+$(TOOLS)/golangci-lint: TOOL = github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+$(TOOLS)/versitygw: TOOL = github.com/versity/versitygw/cmd/versitygw
+$(TOOLS)/%: tools/go.mod
+	@echo "building $(notdir $@)"
+	GOBIN=$(CURDIR)/$(TOOLS) go -C tools install $(TOOL)
+	@touch $@
