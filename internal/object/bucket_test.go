@@ -18,6 +18,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"go.uber.org/goleak"
 )
 
 func TestContractS3(t *testing.T) {
@@ -254,6 +255,28 @@ func TestS3ObjectWithoutChecksum(t *testing.T) {
 	}
 	_, err = s.Put(t.Context(), "a", strings.NewReader("Content"), PutOptions{})
 	wantErr(t, "put other content of the same size", err, ErrExists)
+}
+
+// Close leaves no connection behind.
+func TestS3CloseLeavesNothing(t *testing.T) {
+	g := startGateway(t)
+	name := g.makeBucket(t)
+	before := goleak.IgnoreCurrent()
+	t.Run("use", func(t *testing.T) {
+		s := openS3(t, name, g.addr, Config{})
+		mustPut(t, s, "a", noise(1, 300_000))
+		if _, err := readAll(t, s, "a", 10, 20); err != nil {
+			t.Error(err)
+		}
+		r, _, err := s.Get(t.Context(), "a", 0, -1) // not read to its end
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	goleak.VerifyNone(t, before)
 }
 
 func TestS3NeedsRegionWithoutEndpoint(t *testing.T) {

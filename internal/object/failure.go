@@ -16,7 +16,7 @@ import (
 func failure(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
-		return context.Cause(ctx)
+		return ctx.Err()
 	case ctx.Err() != nil:
 		return unavailable(ctx.Err())
 	}
