@@ -1,0 +1,112 @@
+// Package encoder turns sealed segments into archived mp4s: leases come in from the coordinator with every Sync, results
+// and failures go back, and what is held is named in every Sync so that the coordinator renews it.
+//
+// What always holds: no work goes on under a lease that was lost or ran out by the encoder's own clock; an encoder that is
+// stopped finishes what it holds, within bounds, and gives the rest back; one that is killed costs the lease's time.
+package encoder
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"google.golang.org/grpc"
+
+	"github.com/recfleet/recfleet/encoder/worker"
+	"github.com/recfleet/recfleet/internal/bus"
+	"github.com/recfleet/recfleet/internal/ffmpeg"
+	"github.com/recfleet/recfleet/internal/object"
+	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
+)
+
+// Config is what Run needs. Zero durations mean the defaults that are named.
+type Config struct {
+	// Client is the connection to the coordinator; Run does not close it.
+	Client grpc.ClientConnInterface
+	// Store is the archive; Run does not close it.
+	Store object.Store
+	// WorkDir takes the mp4s in work; made where it is missing, and taken by one encoder at a time.
+	WorkDir string
+	// Slots is how many jobs are done at the same time.
+	Slots  int
+	Logger hclog.Logger
+
+	// Host and Version are told to the coordinator, for people.
+	Host, Version string
+	// DrainTime is how long jobs may go on after ctx has ended; 2 min.
+	DrainTime time.Duration
+	// Stall is how long FFmpeg may take for one picture; 2 min.
+	Stall time.Duration
+
+	// dialBus is replaced in tests.
+	dialBus func(context.Context, bus.ClientConfig) (busReader, error)
+}
+
+// busReader is what the encoder needs of bus.Reader.
+type busReader interface {
+	worker.Reader
+	io.Closer
+	Renew(bus.Grant)
+}
+
+func (c Config) withDefaults() (Config, error) {
+	switch {
+	case c.Client == nil || c.Store == nil || c.Logger == nil:
+		return c, errors.New("configure encoder: client, store or logger is missing")
+	case c.Slots < 1:
+		return c, fmt.Errorf("configure encoder: %d slots are none", c.Slots)
+	case c.WorkDir == "":
+		return c, errors.New("configure encoder: work directory is missing")
+	}
+	if c.DrainTime <= 0 {
+		c.DrainTime = 2 * time.Minute
+	}
+	if c.Stall <= 0 {
+		c.Stall = 2 * time.Minute
+	}
+	if c.dialBus == nil {
+		c.dialBus = dialBus
+	}
+	return c, nil
+}
+
+// Run leases and does jobs until ctx ends, finishes those it holds for at most DrainTime, and gives the rest back. It
+// fails at once where the configuration, the work directory or FFmpeg is unusable, or the coordinator refuses the caller;
+// a coordinator that is away is tried again for ever.
+func Run(ctx context.Context, cfg Config) error {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return err
+	}
+	release, err := worker.Claim(cfg.WorkDir)
+	if err != nil {
+		return fmt.Errorf("run encoder: %w", err)
+	}
+	defer release()
+	version, err := ffmpeg.Version(ctx)
+	if err != nil {
+		return fmt.Errorf("run encoder: %w", err)
+	}
+	key, err := bus.NewKey()
+	if err != nil {
+		return fmt.Errorf("run encoder: %w", err)
+	}
+	p := &pool{
+		cfg: cfg, client: recfleetv1.NewEncoderServiceClient(cfg.Client), id: newID(), ffmpeg: version,
+		link: busLink{key: key, dial: cfg.dialBus, logger: cfg.Logger},
+		held: map[string]*held{}, synced: make(chan syncResult, 1), ended: make(chan *held, cfg.Slots),
+	}
+	defer p.link.close()
+	return p.run(ctx)
+}
+
+func newID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
