@@ -41,6 +41,7 @@ type bucket struct {
 	transport *http.Transport
 	name      string
 	prefix    string
+	patience  time.Duration
 	log       hclog.Logger
 }
 
@@ -70,7 +71,7 @@ func openBucket(ctx context.Context, loc Location, cfg Config) (*bucket, error) 
 		transport = configured.GetTransport()
 	}
 	transport.ResponseHeaderTimeout = cfg.ResponseTimeout
-	b := &bucket{transport: transport, name: loc.Bucket, prefix: loc.Prefix, log: cfg.Logger}
+	b := &bucket{transport: transport, name: loc.Bucket, prefix: loc.Prefix, patience: cfg.ResponseTimeout, log: cfg.Logger}
 	b.client = s3.NewFromConfig(awsConfig, func(o *s3.Options) {
 		o.HTTPClient = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse // a bucket does not move, and credentials follow nobody

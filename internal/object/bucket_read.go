@@ -36,11 +36,10 @@ func (b *bucket) get(ctx context.Context, key string, offset, length int64) (io.
 	}
 	// A range's answer may carry the checksum of the whole object, which the client would hold against the range.
 	input := &s3.GetObjectInput{Bucket: &b.name, Key: aws.String(b.prefix + key), Range: aws.String(rangeHeader(offset, length))}
-	out, err := b.client.GetObject(ctx, input, func(o *s3.Options) {
+	out, r, err := b.fetch(ctx, input, func(o *s3.Options) {
 		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 	})
 	if err != nil {
-		err = failure(ctx, err)
 		if errors.Is(err, ErrRange) {
 			return b.getNothing(ctx, key, offset) // right at the end is no error
 		}
@@ -49,32 +48,45 @@ func (b *bucket) get(ctx context.Context, key string, offset, length int64) (io.
 	var first, last, size int64
 	content := aws.ToString(out.ContentRange)
 	if _, err := fmt.Sscanf(content, "bytes %d-%d/%d", &first, &last, &size); err != nil || first != offset {
-		out.Body.Close() //nolint:errcheck // refused already
+		r.Close() //nolint:errcheck // refused already
 		return nil, Info{}, fmt.Errorf("%w: range %s was answered with %q", ErrUnavailable, *input.Range, content)
 	}
 	n, err := rangeBytes(size, offset, length)
 	if err != nil {
-		out.Body.Close() //nolint:errcheck // refused already
+		r.Close() //nolint:errcheck // refused already
 		return nil, Info{}, err
 	}
 	info := Info{Key: key, Bytes: size, Version: aws.ToString(out.VersionId)}
-	return &reader{ctx: ctx, body: out.Body, src: out.Body, left: n}, info, nil
+	r.left = n
+	return r, info, nil
 }
 
 func (b *bucket) getWhole(ctx context.Context, key string) (io.ReadCloser, Info, error) {
-	out, err := b.client.GetObject(ctx, &s3.GetObjectInput{
+	out, r, err := b.fetch(ctx, &s3.GetObjectInput{
 		Bucket: &b.name, Key: aws.String(b.prefix + key), ChecksumMode: types.ChecksumModeEnabled,
 	})
 	if err != nil {
-		return nil, Info{}, failure(ctx, err)
+		return nil, Info{}, err
 	}
 	info := Info{
 		Key: key, Bytes: aws.ToInt64(out.ContentLength), SHA256: checksum(out.ChecksumSHA256, out.ChecksumType),
 		Version: aws.ToString(out.VersionId),
 	}
-	r := &reader{ctx: ctx, body: out.Body, src: out.Body, left: info.Bytes}
+	r.left = info.Bytes
 	r.verify(info.SHA256)
 	return r, info, nil
+}
+
+// fetch begins a download. The reader gives it up when the bucket sends nothing for the response time-out; how slowly
+// the caller reads does not count.
+func (b *bucket) fetch(ctx context.Context, input *s3.GetObjectInput, options ...func(*s3.Options)) (*s3.GetObjectOutput, *reader, error) {
+	request, cancel := context.WithCancel(ctx)
+	out, err := b.client.GetObject(request, input, options...)
+	if err != nil {
+		cancel()
+		return nil, nil, failure(ctx, err)
+	}
+	return out, &reader{ctx: ctx, body: out.Body, src: out.Body, patience: b.patience, giveUp: cancel}, nil
 }
 
 // getNothing is a Get of no bytes, which HTTP has no range for.

@@ -238,6 +238,29 @@ func TestS3CutShort(t *testing.T) {
 	}
 }
 
+// A download that stands still ends in time, with the blame where it belongs.
+func TestS3DownloadStandsStill(t *testing.T) {
+	g := startGateway(t)
+	addr := g.inFront(t, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method != http.MethodGet {
+				next.ServeHTTP(w, r)
+				return
+			}
+			w.Header().Set("Content-Length", "1000")
+			w.Write(noise(1, 500))   //nolint:errcheck // a test
+			w.(http.Flusher).Flush() //nolint:forcetypeassert // a test
+			<-r.Context().Done()
+		})
+	})
+	s := openS3(t, g.makeBucket(t), addr, Config{ResponseTimeout: 300 * time.Millisecond})
+	got, err := readAll(t, s, "a", 0, -1)
+	wantErr(t, "read", err, ErrUnavailable)
+	if errors.Is(err, context.Canceled) || len(got) != 500 {
+		t.Errorf("got %d bytes, %v", len(got), err)
+	}
+}
+
 // What another program put there without a SHA-256 is compared by its bytes.
 func TestS3ObjectWithoutChecksum(t *testing.T) {
 	g := startGateway(t)
@@ -264,15 +287,15 @@ func TestS3CloseLeavesNothing(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	t.Run("use", func(t *testing.T) {
 		s := openS3(t, name, g.addr, Config{})
-		mustPut(t, s, "a", noise(1, 300_000))
-		if _, err := readAll(t, s, "a", 10, 20); err != nil {
-			t.Error(err)
-		}
+		mustPut(t, s, "a", noise(1, 3_000_000))
 		r, _, err := s.Get(t.Context(), "a", 0, -1) // not read to its end
 		if err != nil {
 			t.Fatal(err)
 		}
 		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+		if _, err := readAll(t, s, "a", 10, 20); err != nil { // its connection stays for the next request
 			t.Error(err)
 		}
 	})

@@ -8,6 +8,7 @@ import (
 	"hash"
 	"io"
 	"math"
+	"time"
 )
 
 // copyBytes is the size of a copy's buffer, and how often it looks at its context.
@@ -70,6 +71,9 @@ type reader struct {
 	left   int64
 	sum    hash.Hash
 	digest Digest
+	// giveUp, where there is one, ends a read that takes longer than patience; Close calls it as well.
+	patience time.Duration
+	giveUp   context.CancelFunc
 }
 
 // verify makes the reader compare the bytes with a digest at their end; a zero digest is not compared.
@@ -86,6 +90,10 @@ func (r *reader) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
+	if r.giveUp != nil {
+		impatience := time.AfterFunc(r.patience, r.giveUp)
+		defer impatience.Stop()
+	}
 	n, err := r.src.Read(p)
 	r.left -= int64(n)
 	if r.sum != nil {
@@ -101,11 +109,16 @@ func (r *reader) Read(p []byte) (int, error) {
 		if r.ctx.Err() != nil {
 			return n, r.ctx.Err()
 		}
-		return n, unavailable(fmt.Errorf("read object: %w", err))
+		return n, fmt.Errorf("read object: %w: %s", ErrUnavailable, oneLine(err))
 	case r.left != 0:
 		return n, unavailable(fmt.Errorf("read object: %w", io.ErrUnexpectedEOF))
 	}
 	return n, io.EOF
 }
 
-func (r *reader) Close() error { return r.body.Close() }
+func (r *reader) Close() error {
+	if r.giveUp != nil {
+		defer r.giveUp()
+	}
+	return r.body.Close()
+}

@@ -108,7 +108,8 @@ type Config struct {
 	TempAge time.Duration
 	// Attempts is how often one request is tried at most, with growing pauses; default 5. S3 only.
 	Attempts int
-	// ResponseTimeout is how long the bucket may take to answer a request that was sent; default 1 min. S3 only.
+	// ResponseTimeout is how long the bucket may take to answer a request that was sent, and how long a download may
+	// stand still; default 1 min. An upload that the bucket stops taking ends with its context only. S3 only.
 	ResponseTimeout time.Duration
 }
 
