@@ -42,10 +42,15 @@ type Config struct {
 	DrainTime time.Duration
 	// Stall is how long FFmpeg may take for one picture; 2 min.
 	Stall time.Duration
+	// Ready, where set, is called once when the coordinator has answered and the bus is reached.
+	Ready func()
 
 	// dialBus is replaced in tests.
 	dialBus func(context.Context, bus.ClientConfig) (busReader, error)
 }
+
+// ErrUnusable means that what Run was given cannot be used; trying again does not help until somebody mends it.
+var ErrUnusable = errors.New("encoder cannot start")
 
 // busReader is what the encoder needs of bus.Reader.
 type busReader interface {
@@ -57,17 +62,20 @@ type busReader interface {
 func (c Config) withDefaults() (Config, error) {
 	switch {
 	case c.Client == nil || c.Store == nil || c.Logger == nil:
-		return c, errors.New("configure encoder: client, store or logger is missing")
+		return c, fmt.Errorf("%w: client, store or logger is missing", ErrUnusable)
 	case c.Slots < 1:
-		return c, fmt.Errorf("configure encoder: %d slots are none", c.Slots)
+		return c, fmt.Errorf("%w: %d slots are none", ErrUnusable, c.Slots)
 	case c.WorkDir == "":
-		return c, errors.New("configure encoder: work directory is missing")
+		return c, fmt.Errorf("%w: work directory is missing", ErrUnusable)
 	}
 	if c.DrainTime <= 0 {
 		c.DrainTime = 2 * time.Minute
 	}
 	if c.Stall <= 0 {
 		c.Stall = 2 * time.Minute
+	}
+	if c.Ready == nil {
+		c.Ready = func() {}
 	}
 	if c.dialBus == nil {
 		c.dialBus = dialBus
@@ -76,8 +84,8 @@ func (c Config) withDefaults() (Config, error) {
 }
 
 // Run leases and does jobs until ctx ends, finishes those it holds for at most DrainTime, and gives the rest back. It
-// fails at once where the configuration, the work directory or FFmpeg is unusable, or the coordinator refuses the caller;
-// a coordinator that is away is tried again for ever.
+// fails at once with ErrUnusable where the configuration, the work directory or FFmpeg is unusable or the coordinator
+// refuses the caller; a coordinator that is away is tried again for ever.
 func Run(ctx context.Context, cfg Config) error {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -85,16 +93,16 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	release, err := worker.Claim(cfg.WorkDir)
 	if err != nil {
-		return fmt.Errorf("run encoder: %w", err)
+		return fmt.Errorf("%w: %w", ErrUnusable, err)
 	}
 	defer release()
 	version, err := ffmpeg.Version(ctx)
 	if err != nil {
-		return fmt.Errorf("run encoder: %w", err)
+		return fmt.Errorf("%w: %w", ErrUnusable, err)
 	}
 	key, err := bus.NewKey()
 	if err != nil {
-		return fmt.Errorf("run encoder: %w", err)
+		return fmt.Errorf("%w: %w", ErrUnusable, err)
 	}
 	p := &pool{
 		cfg: cfg, client: recfleetv1.NewEncoderServiceClient(cfg.Client), id: newID(), ffmpeg: version,

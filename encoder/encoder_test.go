@@ -550,12 +550,17 @@ func TestBusAwayAtTheStart(t *testing.T) {
 		}
 		return dial(ctx, cfg)
 	}
+	ready := 0
+	f.cfg.Ready = func() { ready++ }
 	stop := f.run(t)
 	f.offer("s1")
 	c := f.coordinator
 	c.wait(t, "the completion", func() bool { return len(c.completed) == 1 })
 	if err := stop(); err != nil {
 		t.Fatal(err)
+	}
+	if ready != 1 {
+		t.Errorf("ready %d times", ready)
 	}
 	for i, s := range c.syncs[:3] {
 		if s.GetFreeSlots() != 0 || s.GetBusPublicKey() == "" {
@@ -581,7 +586,7 @@ func TestRunRefuses(t *testing.T) {
 			change(f)
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
-			if err := Run(ctx, f.cfg); err == nil || ctx.Err() != nil {
+			if err := Run(ctx, f.cfg); !errors.Is(err, ErrUnusable) || ctx.Err() != nil {
 				t.Errorf("error %v", err)
 			}
 		})

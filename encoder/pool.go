@@ -43,6 +43,7 @@ type pool struct {
 	busy     int              // jobs whose goroutine runs, those with a lost lease among them
 	draining bool
 	accepted bool // the coordinator has answered once
+	ready    bool // and the bus was reached
 	failures int  // Syncs since the last answer
 	renew    time.Duration
 	nextSync time.Time
@@ -188,6 +189,10 @@ func (p *pool) take(s syncResult) error {
 		p.cfg.Logger.Info("coordinator reached again", "tries", p.failures)
 	}
 	p.accepted, p.failures = true, 0
+	if !p.ready && p.link.reader != nil {
+		p.ready = true
+		p.cfg.Ready()
+	}
 	p.renew = longPoll
 	if d := s.answer.GetNextSync().AsDuration(); d > 0 {
 		p.renew = min(p.renew, d)
@@ -224,7 +229,7 @@ func (p *pool) takeFailure(s syncResult, now time.Time) error {
 	case code == codes.Canceled && !s.request.GetDraining():
 		return nil // by draining; leases that the answer held are not named in the next one, and so taken back
 	case !p.accepted && (code == codes.Unauthenticated || code == codes.PermissionDenied || code == codes.InvalidArgument || code == codes.Unimplemented):
-		return fmt.Errorf("run encoder: the coordinator refused it: %w", s.err)
+		return fmt.Errorf("%w: the coordinator refused it: %w", ErrUnusable, s.err)
 	}
 	p.failures++
 	if p.failures == 1 {

@@ -1,0 +1,34 @@
+// Command recencoder leases encode jobs from a coordinator and does them: chunks from the bus become mp4s in the archive.
+//
+// The first signal lets it finish the jobs that it holds, the second ends it at once. It exits with 2 and one line on
+// stderr where the command line, a file it names or the archive cannot be used, and with 1 where it fails later.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // from then on a signal has its usual effect
+	os.Exit(run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
+}
+
+// version names the build.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			return fmt.Sprintf("%s-%s", info.Main.Version, s.Value[:12])
+		}
+	}
+	return info.Main.Version
+}
