@@ -1,0 +1,109 @@
+package capture
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/recfleet/recfleet/agent/spool"
+	"github.com/recfleet/recfleet/internal/screencodec"
+)
+
+// segment is the one that is open, if any.
+type segment struct {
+	w     *spool.Writer
+	enc   *screencodec.Encoder
+	start time.Time
+}
+
+// record adds the frame in the stream's picture to the open segment, or to a new one.
+func (c *Capture) record(s *stream, at time.Time) error {
+	if !at.After(c.last) {
+		at = c.last.Add(time.Microsecond)
+	}
+	gap := at.Sub(c.last) > gapIntervals*c.interval
+	g := &c.segment
+	if g.w != nil && (gap || g.enc != s.enc || at.Sub(g.start) >= c.cfg.SegmentLength) {
+		end := at
+		if gap {
+			end = c.last.Add(c.interval)
+		}
+		if err := c.seal(end); err != nil {
+			return err
+		}
+	}
+	if gap {
+		if err := c.declareGap(at); err != nil {
+			return err
+		}
+	}
+	c.gapCause, c.gapDetail = "", ""
+	if g.w == nil {
+		if err := c.open(s, at); err != nil {
+			return err
+		}
+	}
+	if _, err := s.enc.Encode(s.enc.Picture(), at.Sub(g.start)); err != nil {
+		return errors.Join(fmt.Errorf("encode frame: %w", err), c.seal(at))
+	}
+	c.last = at
+	c.frames.Add(1)
+	c.lastFrame.Store(at.UnixNano())
+	if err := g.w.FrameEnd(at); err != nil {
+		return errors.Join(err, c.seal(at.Add(c.interval)))
+	}
+	return nil
+}
+
+func (c *Capture) open(s *stream, at time.Time) error {
+	w, err := c.cfg.Sink.NewSegment(spool.SegmentConfig{
+		Epoch: c.epoch, Width: s.geometry.Width, Height: s.geometry.Height, Start: at,
+	})
+	if err != nil {
+		return err
+	}
+	c.segment = segment{w: w, enc: s.enc, start: at}
+	if err := s.enc.Begin(w, at); err != nil {
+		return fmt.Errorf("begin segment: %w", err)
+	}
+	return nil
+}
+
+// seal ends the open segment; end is exclusive.
+func (c *Capture) seal(end time.Time) error {
+	g := c.segment
+	if g.w == nil {
+		return nil
+	}
+	c.segment = segment{}
+	if err := g.enc.End(end.Sub(g.start)); err != nil {
+		return errors.Join(fmt.Errorf("end segment: %w", err), g.w.Seal(end))
+	}
+	return g.w.Seal(end)
+}
+
+// declareGap says that nothing was recorded from the end of the last frame until then.
+func (c *Capture) declareGap(until time.Time) error {
+	cause := c.gapCause
+	if cause == "" {
+		cause = "frames_late"
+	}
+	from := c.last.Add(c.interval)
+	c.log.Error("gap declared", "cause", cause, "duration", until.Sub(from), "detail", c.gapDetail)
+	_, err := c.cfg.Sink.Append(spool.Event{Time: until, GapDeclared: &spool.GapDeclared{
+		Start: from, End: until, Cause: cause, Detail: c.gapDetail,
+	}})
+	return err
+}
+
+// finish seals the last segment and declares what is missing until now.
+func (c *Capture) finish() error {
+	now := c.cfg.Now()
+	if err := c.seal(c.last.Add(c.interval)); err != nil {
+		return err
+	}
+	if now.Sub(c.last) > gapIntervals*c.interval {
+		return c.declareGap(now)
+	}
+	return nil
+}
