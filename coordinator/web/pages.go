@@ -1,0 +1,134 @@
+package web
+
+import (
+	"bytes"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/recfleet/recfleet/coordinator/catalog"
+	"github.com/recfleet/recfleet/internal/chunk"
+)
+
+const listSize = 50
+
+type bufferedPage struct{ bytes.Buffer }
+
+type loginView struct {
+	SignedIn bool
+	Title    string
+	Wrong    bool
+}
+
+func (p *page) showLogin(w http.ResponseWriter, r *http.Request) {
+	p.show(w, r, http.StatusOK, "login", loginView{Title: "Sign in"})
+}
+
+func (p *page) login(w http.ResponseWriter, r *http.Request) {
+	if !p.cfg.Admits(r.PostFormValue("token")) {
+		p.cfg.Logger.Warn("sign-in refused", "remote", r.RemoteAddr)
+		p.show(w, r, http.StatusForbidden, "login", loginView{Title: "Sign in", Wrong: true})
+		return
+	}
+	p.cfg.Logger.Info("visitor signed in", "remote", r.RemoteAddr)
+	p.visitor.admit(w)
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+}
+
+func (p *page) logout(w http.ResponseWriter, r *http.Request) {
+	p.visitor.dismiss(w, r)
+	http.Redirect(w, r, "/login", http.StatusSeeOther)
+}
+
+type listView struct {
+	SignedIn bool
+	Title    string
+	Filter   catalog.Filter
+	Sessions []catalog.Session
+	Next     string
+}
+
+func (p *page) list(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	filter := catalog.Filter{User: query.Get("user"), Stack: query.Get("stack"), Fleet: query.Get("fleet"), Instance: query.Get("instance")}
+	sessions, next, err := p.cfg.Sessions.ListSessions(r.Context(), filter, listSize, query.Get("page"))
+	switch {
+	case errors.Is(err, catalog.ErrPageToken):
+		p.fail(w, r, http.StatusBadRequest)
+	case err != nil:
+		p.cfg.Logger.Error("sessions were not listed", "error", err)
+		p.fail(w, r, http.StatusInternalServerError)
+	default:
+		p.show(w, r, http.StatusOK, "list", listView{true, "Recordings", filter, sessions, next})
+	}
+}
+
+type sessionView struct {
+	SignedIn bool
+	Title    string
+	catalog.Detail
+	Line []stretch
+}
+
+// stretch is a part of the session's time line, in thousandths of its length.
+type stretch struct {
+	X, Width int
+	Kind     string // a segment's state, or "gap"
+	Label    string
+}
+
+func (p *page) session(w http.ResponseWriter, r *http.Request) {
+	detail, ok := p.detail(w, r)
+	if !ok {
+		return
+	}
+	p.show(w, r, http.StatusOK, "session", sessionView{true, "Session " + detail.Session.ID, detail, timeline(detail)})
+}
+
+// detail finds the session that the path names, or answers that there is none.
+func (p *page) detail(w http.ResponseWriter, r *http.Request) (catalog.Detail, bool) {
+	id := r.PathValue("id")
+	if !chunk.ValidSession(id) {
+		p.fail(w, r, http.StatusNotFound)
+		return catalog.Detail{}, false
+	}
+	detail, err := p.cfg.Sessions.Detail(r.Context(), id)
+	switch {
+	case errors.Is(err, catalog.ErrNotFound):
+		p.fail(w, r, http.StatusNotFound)
+	case err != nil:
+		p.cfg.Logger.Error("session was not read", "session_id", id, "error", err)
+		p.fail(w, r, http.StatusInternalServerError)
+	default:
+		return detail, true
+	}
+	return catalog.Detail{}, false
+}
+
+// timeline places the segments and gaps of a session on one line.
+func timeline(d catalog.Detail) []stretch {
+	end := d.Session.End
+	for _, s := range d.Segments {
+		if s.End.After(end) {
+			end = s.End
+		}
+	}
+	whole := end.Sub(d.Session.Start)
+	if whole <= 0 {
+		return nil
+	}
+	place := func(from, to time.Time) (x, width int) {
+		x = int(from.Sub(d.Session.Start) * 1000 / whole)
+		return x, max(2, int(to.Sub(d.Session.Start)*1000/whole)-x)
+	}
+	var line []stretch
+	for _, s := range d.Segments {
+		x, width := place(s.Start, s.End)
+		line = append(line, stretch{x, width, string(s.State), "segment " + number(s.Segment)})
+	}
+	for _, g := range d.Gaps {
+		x, width := place(g.Start, g.End)
+		line = append(line, stretch{x, width, "gap", g.Cause})
+	}
+	return line
+}
