@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"go.uber.org/goleak"
 
@@ -375,4 +376,60 @@ func FuzzMessage(f *testing.F) {
 			t.Errorf("taken: %+v", c)
 		}
 	})
+}
+
+// A server started from the written file serves the same rights as the embedded one.
+func TestTheWrittenConfigurationIsGood(t *testing.T) {
+	dir := t.TempDir()
+	authority, err := identity.OpenAuthority(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, key := dir+"/server.pem", dir+"/server.key"
+	if err := authority.WriteServerCertificate(nil, certificate, key); err != nil {
+		t.Fatal(err)
+	}
+	trust, err := OpenTrust(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := dir + "/nats.conf"
+	if err := trust.WriteServerConfig(path, FileConfig{Listen: "127.0.0.1:-1", StoreDir: dir + "/js", StoreBytes: 64 << 20, Certificate: certificate, PrivateKey: key}); err != nil {
+		t.Fatal(err)
+	}
+	options, err := server.ProcessConfigFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	options.NoSigs, options.NoLog = true, true
+	external, err := server.NewServer(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	external.Start()
+	defer external.WaitForShutdown()
+	defer external.Shutdown()
+	if !external.ReadyForConnections(20 * time.Second) {
+		t.Fatal("the server does not serve")
+	}
+	broker, err := DialBroker(t.Context(), BrokerConfig{Trust: trust, URLs: []string{"tls://" + external.Addr().String()}, CA: authority.CACertificate(), Logger: hclog.NewNullLogger()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer broker.Close()
+	if err := broker.Check(t.Context()); err != nil {
+		t.Error(err)
+	}
+	f := &fixture{broker: broker, trust: trust}
+	f.createSession(t, "aa")
+	p := f.publisher(t, "aa")
+	if err := p.Publish(t.Context(), segmentOf("aa", 1, 1)[0]); err != nil {
+		t.Error(err)
+	}
+	if err := f.reader(t).Read(t.Context(), "aa", 1, 1, func(chunk.Chunk) error { return nil }); err != nil {
+		t.Error(err)
+	}
+	if err := trust.WriteServerConfig(path, FileConfig{Listen: "x\"y"}); err == nil {
+		t.Error("a quote was written")
+	}
 }

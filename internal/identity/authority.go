@@ -121,6 +121,30 @@ func (a *Authority) ServerCertificate(hosts []string) (tls.Certificate, error) {
 	return tls.Certificate{Certificate: [][]byte{der, a.certificate.Raw}, PrivateKey: key}, nil
 }
 
+// WriteServerCertificate makes a certificate as ServerCertificate does and writes it and its key (mode 0600) in PEM, for a
+// server that is not one of ours.
+func (a *Authority) WriteServerCertificate(hosts []string, certificatePath, keyPath string) error {
+	made, err := a.ServerCertificate(hosts)
+	if err != nil {
+		return err
+	}
+	key, err := x509.MarshalPKCS8PrivateKey(made.PrivateKey)
+	if err != nil {
+		return fmt.Errorf("write server certificate: %w", err)
+	}
+	if err := writeSecret(keyPath, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})); err != nil {
+		return fmt.Errorf("write server certificate: %w", err)
+	}
+	var chain []byte
+	for _, der := range made.Certificate {
+		chain = append(chain, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
+	}
+	if err := writeSecret(certificatePath, chain); err != nil {
+		return fmt.Errorf("write server certificate: %w", err)
+	}
+	return nil
+}
+
 func certificateTemplate(name string, life time.Duration) *x509.Certificate {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
 	if err != nil {
