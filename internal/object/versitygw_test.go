@@ -88,6 +88,7 @@ func (g *gateway) run(t *testing.T, program string) error {
 	cmd := exec.Command(program, "--port", g.addr, "--health", "/healthz", "--keep-alive", "--quiet", "posix", g.root)
 	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+gatewayAccess, "ROOT_SECRET_KEY="+gatewaySecret)
 	cmd.Stdout, cmd.Stderr = out, out
+	dieWithTest(cmd)
 	if err := cmd.Start(); err != nil {
 		return err
 	}
