@@ -7,6 +7,7 @@ TOOLS := bin/tools
 export CGO_ENABLED ?= 0
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X github.com/recfleet/recfleet/internal/version.Version=$(VERSION)
+DEMO := ./deploy/standalone/demo ./test/desktop/demodesktop
 COMMANDS := ./agent/recagent ./coordinator/reccoordinator ./encoder/recencoder ./cli/recctl ./deploy/standalone/recfleet
 
 .PHONY: help
@@ -16,7 +17,8 @@ help: ## list the targets
 .PHONY: demo
 demo: build ## record a virtual desktop end to end and show what came out
 	tools/packages.sh demo
-	go run ./deploy/standalone/demo
+	go build -o bin/ $(DEMO)
+	bin/demo
 
 .PHONY: test
 test: $(TOOLS)/versitygw ## run every test, with the race detector
