@@ -26,7 +26,7 @@ const (
 	setupSuccess = 1
 )
 
-var wire = binary.LittleEndian
+var wire = binary.LittleEndian //nolint:gochecknoglobals // a constant by another name
 
 // client is one connection to an X server, used by one goroutine at a time; only
 // interrupt and close may come from another.

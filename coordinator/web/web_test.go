@@ -90,6 +90,7 @@ func site(t *testing.T) (base string, browser *http.Client) {
 	return server.URL, browser
 }
 
+// get returns the answer, its body read and closed.
 func get(t *testing.T, browser *http.Client, url string, header ...string) (*http.Response, string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
@@ -168,9 +169,11 @@ func TestASessionIsFoundAndWatched(t *testing.T) {
 			t.Errorf("%s: %d", path, answer.StatusCode)
 		}
 	}
-	if _, err := browser.PostForm(base+"/logout", nil); err != nil {
+	left, err := browser.PostForm(base+"/logout", nil)
+	if err != nil {
 		t.Fatal(err)
 	}
+	left.Body.Close()
 	if answer, _ := get(t, browser, base+"/"); answer.Request.URL.Path != "/login" {
 		t.Error("still signed in after signing out")
 	}

@@ -93,7 +93,7 @@ func TestS3Conflict(t *testing.T) {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.Method == http.MethodPut && puts.Add(1) == 1 {
 				w.WriteHeader(http.StatusConflict)
-				io.WriteString(w, `<Error><Code>ConditionalRequestConflict</Code></Error>`) //nolint:errcheck // a test
+				io.WriteString(w, `<Error><Code>ConditionalRequestConflict</Code></Error>`)
 				return
 			}
 			next.ServeHTTP(w, r)
@@ -115,7 +115,7 @@ func TestS3Unavailable(t *testing.T) {
 	}
 	silent := g.inFront(t, func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			io.Copy(io.Discard, r.Body) //nolint:errcheck // a test
+			io.Copy(io.Discard, r.Body)
 			<-r.Context().Done()
 		})
 	})
@@ -151,7 +151,7 @@ func TestS3Deadline(t *testing.T) {
 	g := startGateway(t)
 	addr := g.inFront(t, func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			io.Copy(io.Discard, r.Body) //nolint:errcheck // a test
+			io.Copy(io.Discard, r.Body)
 			<-r.Context().Done()
 		})
 	})
@@ -226,7 +226,7 @@ func TestS3CutShort(t *testing.T) {
 				w.Header()[name] = values
 			}
 			w.WriteHeader(full.Code)
-			w.Write(full.Body.Bytes()[:full.Body.Len()/2]) //nolint:errcheck // a test
+			w.Write(full.Body.Bytes()[:full.Body.Len()/2])
 			panic(http.ErrAbortHandler)
 		})
 	})
@@ -248,7 +248,7 @@ func TestS3DownloadStandsStill(t *testing.T) {
 				return
 			}
 			w.Header().Set("Content-Length", "1000")
-			w.Write(noise(1, 500))   //nolint:errcheck // a test
+			w.Write(noise(1, 500))
 			w.(http.Flusher).Flush() //nolint:forcetypeassert // a test
 			<-r.Context().Done()
 		})

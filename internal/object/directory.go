@@ -148,7 +148,7 @@ func (d *directory) settle(ctx context.Context, put Info) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	if size != put.Bytes {
 		return fmt.Errorf("%w: %d bytes there, %d put", ErrExists, size, put.Bytes)
 	}

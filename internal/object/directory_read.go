@@ -45,7 +45,7 @@ func (d *directory) Stat(ctx context.Context, key string) (Info, error) {
 	if err != nil {
 		return Info{}, fmt.Errorf("stat object %s: %w", key, err)
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	info := Info{Key: key, Bytes: size}
 	sum, bytes, ok := d.readSum(key)
 	if ok && bytes == size {

@@ -43,7 +43,7 @@ func failure(ctx context.Context, err error) error {
 	case "BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch":
 		kind = ErrDigest
 	}
-	if kind == ErrUnavailable && status == http.StatusRequestedRangeNotSatisfiable {
+	if errors.Is(kind, ErrUnavailable) && status == http.StatusRequestedRangeNotSatisfiable {
 		kind = ErrRange
 	}
 	return fmt.Errorf("%w: %s: %d %s", kind, operation, status, oneLine(api))

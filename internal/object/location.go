@@ -12,7 +12,7 @@ import (
 	"unicode/utf8"
 )
 
-// ErrLocation: the archive's URL cannot be used as it is written. The message is one line and repeats no secret.
+// ErrLocation means that the archive's URL cannot be used as it is written. The message is one line and repeats no secret.
 var ErrLocation = errors.New("archive location")
 
 // Scheme is the kind of a location.
@@ -283,7 +283,7 @@ func validEndpoint(endpoint string) bool {
 		return net.ParseIP(host) != nil
 	}
 	for _, c := range host {
-		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '.') {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '.' {
 			return false
 		}
 	}

@@ -24,7 +24,7 @@ func hashTo(ctx context.Context, w io.Writer, body io.Reader, opts PutOptions) (
 			return Digest{}, n, err
 		}
 		got, err := body.Read(buf)
-		sum.Write(buf[:got]) //nolint:errcheck // a hash takes everything
+		sum.Write(buf[:got])
 		n += int64(got)
 		if _, werr := w.Write(buf[:got]); werr != nil {
 			return Digest{}, n, werr
@@ -97,7 +97,7 @@ func (r *reader) Read(p []byte) (int, error) {
 	n, err := r.src.Read(p)
 	r.left -= int64(n)
 	if r.sum != nil {
-		r.sum.Write(p[:n]) //nolint:errcheck // a hash takes everything
+		r.sum.Write(p[:n])
 	}
 	switch {
 	case err == nil:

@@ -24,7 +24,7 @@ const (
 )
 
 // variables are the names that a template may use, with what they hold.
-var variables = map[string]string{
+var variables = map[string]string{ //nolint:gochecknoglobals // a table that is never written
 	// The product's own.
 	"session_id": "the recording's id; every template must have it",
 	"stack":      "AppStream stack",

@@ -84,7 +84,7 @@ func (g *gateway) run(t *testing.T, program string) error {
 	if err != nil {
 		return err
 	}
-	defer out.Close() //nolint:errcheck // the child has its own
+	defer out.Close()
 	cmd := exec.Command(program, "--port", g.addr, "--health", "/healthz", "--keep-alive", "--quiet", "posix", g.root)
 	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+gatewayAccess, "ROOT_SECRET_KEY="+gatewaySecret)
 	cmd.Stdout, cmd.Stderr = out, out
@@ -95,10 +95,10 @@ func (g *gateway) run(t *testing.T, program string) error {
 	exited := make(chan struct{})
 	go func() {
 		defer close(exited)
-		cmd.Wait() //nolint:errcheck // it is killed
+		cmd.Wait()
 	}()
 	stop := func() {
-		cmd.Process.Kill() //nolint:errcheck // it may be gone
+		cmd.Process.Kill()
 		<-exited
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -109,7 +109,7 @@ func (g *gateway) run(t *testing.T, program string) error {
 			return err
 		}
 		if res, err := http.DefaultClient.Do(req); err == nil {
-			res.Body.Close() //nolint:errcheck // a test
+			res.Body.Close()
 			if res.StatusCode == http.StatusOK {
 				t.Cleanup(stop)
 				return nil
@@ -125,7 +125,7 @@ func (g *gateway) run(t *testing.T, program string) error {
 		}
 		stop()
 		said, readErr := os.ReadFile(log)
-		return fmt.Errorf("versitygw does not answer: %w, it said %q, %v", err, said, readErr)
+		return fmt.Errorf("versitygw does not answer: %w, it said %q, %w", err, said, readErr)
 	}
 }
 
@@ -135,7 +135,7 @@ func freeAddr(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close() //nolint:errcheck // it only finds a port
+	defer l.Close()
 	return l.Addr().String()
 }
 

@@ -30,7 +30,7 @@ func (s *Server) Run(name string, args ...string) (*Program, error) {
 		return nil, fmt.Errorf("run %s on %s: %w", name, s.display, err)
 	}
 	go func() {
-		p.cmd.Wait()
+		_ = p.cmd.Wait() // How it ended is told by what it said.
 		close(p.exited)
 	}()
 	return p, nil

@@ -99,10 +99,10 @@ func (s *Server) launch(ctx context.Context, cfg Config) error {
 		return err
 	}
 	go func() {
-		s.cmd.Wait() // How it ended is of no interest: Stop and Kill end it by signal.
+		_ = s.cmd.Wait() // How it ended is of no interest: Stop and Kill end it by signal.
 		close(s.exited)
 	}()
-	stop := context.AfterFunc(ctx, func() { read.SetReadDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = read.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	line, err := readLine(read)
 	if err != nil {
