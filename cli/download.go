@@ -1,0 +1,234 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/recfleet/recfleet/internal/chunk"
+	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
+)
+
+const (
+	// downloadTries is how often in a row a download may break off without a byte having come.
+	downloadTries = 4
+	firstPause    = 250 * time.Millisecond
+)
+
+// downloader fetches mp4s into a directory.
+type downloader struct {
+	client recfleetv1.RecordingServiceClient
+	dir    string
+	// idle is the longest time between two messages.
+	idle time.Duration
+	bar  func(name string, size, done int64) io.WriteCloser
+}
+
+// download fetches one mp4 unless it is there already, and says where it is. The bytes come into a .part file, which a
+// later try goes on with; it gets its name when it is whole, checked and on disk.
+func (d *downloader) download(ctx context.Context, r *recfleetv1.Recording) (path string, fetched bool, err error) {
+	if !chunk.ValidSession(r.GetSessionId()) || r.GetSegment() < 1 || len(r.GetSha256()) != sha256.Size || r.GetBytes() < 0 {
+		return "", false, fmt.Errorf("download segment %d: the coordinator's description of it is malformed", r.GetSegment())
+	}
+	path = filepath.Join(d.dir, fmt.Sprintf("%s-%06d.mp4", r.GetSessionId(), r.GetSegment()))
+	if there, err := d.present(path, r); there || err != nil {
+		return path, false, err
+	}
+	part := path + ".part"
+	f, err := os.OpenFile(part, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return path, false, usageError{err}
+	}
+	defer f.Close()
+	if err := d.fill(ctx, f, r); err != nil {
+		return path, false, fmt.Errorf("download %s: %w", path, err)
+	}
+	if err := publish(f, part, path); err != nil {
+		return path, false, fmt.Errorf("download %s: %w", path, err)
+	}
+	return path, true, nil
+}
+
+// present reports whether the mp4 is there. Another content under its name is an error: nothing is overwritten.
+func (d *downloader) present(path string, r *recfleetv1.Recording) (bool, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, f); err != nil {
+		return false, err
+	}
+	if !bytes.Equal(sum.Sum(nil), r.GetSha256()) {
+		return false, fmt.Errorf("%s is there with other content and was kept", path)
+	}
+	return true, nil
+}
+
+// fill makes f the whole mp4. Should what f holds from an earlier try turn out wrong, it starts from nothing, once.
+func (d *downloader) fill(ctx context.Context, f *os.File, r *recfleetv1.Recording) error {
+	for resumed := true; ; resumed = false {
+		sum := sha256.New()
+		done, err := io.Copy(sum, f)
+		if err != nil {
+			return err
+		}
+		if done > r.GetBytes() {
+			done = 0
+		}
+		if done == 0 {
+			if err := restart(f, sum); err != nil {
+				return err
+			}
+		}
+		from := done
+		if err := d.stream(ctx, f, sum, done, r); err != nil {
+			return err
+		}
+		if bytes.Equal(sum.Sum(nil), r.GetSha256()) {
+			return nil
+		}
+		if err := restart(f, sum); err != nil {
+			return err
+		}
+		if !resumed || from == 0 {
+			return errors.New("its SHA-256 is not the one in the catalog")
+		}
+	}
+}
+
+func restart(f *os.File, sum hash.Hash) error {
+	sum.Reset()
+	if err := f.Truncate(0); err != nil {
+		return err
+	}
+	_, err := f.Seek(0, io.SeekStart)
+	return err
+}
+
+// stream appends from offset done to the end, and goes on after a break.
+func (d *downloader) stream(ctx context.Context, f io.Writer, sum io.Writer, done int64, r *recfleetv1.Recording) error {
+	bar := d.bar(fmt.Sprintf("segment %d", r.GetSegment()), r.GetBytes(), done)
+	defer bar.Close()
+	to := io.MultiWriter(f, sum, bar)
+	for tries := 1; done < r.GetBytes(); tries++ {
+		n, err := d.once(ctx, to, done, r)
+		if done += n; n > 0 {
+			tries = 1
+		}
+		var local *localError
+		switch code := code(err); {
+		case err == nil && done < r.GetBytes() && tries < downloadTries: // ended early: go on
+		case err == nil && done < r.GetBytes():
+			return fmt.Errorf("it ended after %d of %d bytes", done, r.GetBytes())
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.As(err, &local), tries >= downloadTries,
+			code != codes.Unavailable && code != codes.Aborted && code != codes.Internal && code != codes.Unknown && code != codes.DeadlineExceeded:
+			return err
+		}
+		pause := time.NewTimer(firstPause << tries)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// localError is a failure on this side, such as a full disk.
+type localError struct{ error }
+
+func (l *localError) Unwrap() error { return l.error }
+
+// once makes one call and returns how many bytes it brought.
+func (d *downloader) once(ctx context.Context, to io.Writer, offset int64, r *recfleetv1.Recording) (n int64, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	idle := time.AfterFunc(d.idle, func() { cancel(context.DeadlineExceeded) })
+	defer idle.Stop()
+	fail := func(err error) (int64, error) {
+		if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+			err = status.FromContextError(context.DeadlineExceeded).Err()
+		}
+		return n, failed(err, "receive")
+	}
+	call, err := d.client.DownloadRecording(ctx, &recfleetv1.DownloadRecordingRequest{
+		SessionId: r.GetSessionId(), Segment: r.GetSegment(), Offset: offset,
+	})
+	if err != nil {
+		return fail(err)
+	}
+	for {
+		m, err := call.Recv()
+		if errors.Is(err, io.EOF) {
+			return n, nil
+		}
+		if err != nil {
+			return fail(err)
+		}
+		idle.Reset(d.idle)
+		if offset+n+int64(len(m.GetData())) > r.GetBytes() {
+			return n, &localError{fmt.Errorf("more than its %d bytes came", r.GetBytes())}
+		}
+		if _, err := to.Write(m.GetData()); err != nil {
+			return n, &localError{err}
+		}
+		n += int64(len(m.GetData()))
+	}
+}
+
+// publish gives the finished file its name, never in the place of another file.
+func publish(f *os.File, part, path string) error {
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := os.Link(part, path); errors.Is(err, os.ErrExist) {
+		return errors.New("a file of that name has appeared and was kept")
+	} else if err != nil { // a file system without links
+		if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+			return errors.New("a file of that name has appeared and was kept")
+		}
+		return os.Rename(part, path)
+	}
+	return os.Remove(part)
+}
+
+// progress shows a bar on a terminal and nothing elsewhere.
+func (a *app) progress(name string, size, done int64) io.WriteCloser {
+	if !a.StderrTerminal {
+		return noBar{}
+	}
+	bar := progressbar.NewOptions64(size,
+		progressbar.OptionSetDescription(name), progressbar.OptionSetWriter(a.Stderr), progressbar.OptionShowBytes(true),
+		progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionSetWidth(30),
+		progressbar.OptionEnableColorCodes(false), progressbar.OptionOnCompletion(func() { write(a.Stderr, "\n") }),
+	)
+	_ = bar.Set64(done)
+	return bar
+}
+
+type noBar struct{}
+
+func (noBar) Write(p []byte) (int, error) { return len(p), nil }
+
+func (noBar) Close() error { return nil }

@@ -1,0 +1,94 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// Exit codes; a promise to scripts.
+const (
+	exitOK          = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitNotFound    = 3
+	exitDenied      = 4
+	exitUnavailable = 5
+)
+
+// usageError is the caller's to mend.
+type usageError struct{ error }
+
+func (u usageError) Unwrap() error { return u.error }
+
+// notFoundError is about something that the coordinator need not be asked for.
+type notFoundError struct{ error }
+
+func (n notFoundError) Unwrap() error { return n.error }
+
+// exitCode says what kind of error it is.
+func exitCode(err error) int {
+	if errors.As(err, new(usageError)) {
+		return exitUsage
+	}
+	if errors.As(err, new(notFoundError)) {
+		return exitNotFound
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return exitUnavailable
+	}
+	switch code(err) {
+	case codes.InvalidArgument:
+		return exitUsage
+	case codes.NotFound:
+		return exitNotFound
+	case codes.Unauthenticated, codes.PermissionDenied:
+		return exitDenied
+	case codes.Unavailable, codes.DeadlineExceeded:
+		return exitUnavailable
+	}
+	return exitFailed
+}
+
+// callError is an answer of the coordinator that is an error.
+type callError struct {
+	doing  string
+	status *status.Status
+}
+
+// Error leaves out gRPC's own words.
+func (e *callError) Error() string {
+	message := e.status.Message()
+	if message == "" {
+		message = e.status.Code().String()
+	}
+	switch e.status.Code() {
+	case codes.Unavailable:
+		message = "the coordinator cannot be reached: " + message
+	case codes.DeadlineExceeded:
+		message = "the coordinator did not answer in time"
+	}
+	return e.doing + ": " + message
+}
+
+// failed says what was being done when a call failed.
+func failed(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	if s, ok := status.FromError(err); ok {
+		return &callError{doing: fmt.Sprintf(format, args...), status: s}
+	}
+	return fmt.Errorf(format+": %w", append(args, err)...)
+}
+
+func code(err error) codes.Code {
+	var call *callError
+	if errors.As(err, &call) {
+		return call.status.Code()
+	}
+	return codes.Unknown
+}

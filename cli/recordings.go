@@ -1,0 +1,136 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+
+	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
+)
+
+func (a *app) recordings() *cobra.Command {
+	return noun("recordings", "List and download archived recordings", a.listRecordings(), a.downloadRecordings())
+}
+
+func (a *app) listRecordings() *cobra.Command {
+	var out format
+	c := &cobra.Command{
+		Use: "list SESSION", Short: "List the archived mp4s of a session", Args: cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeSession,
+		RunE: a.connected(func(ctx context.Context, conn *grpc.ClientConn, args []string) error {
+			if err := checkSession(args[0]); err != nil {
+				return err
+			}
+			ctx, cancel := a.deadline(ctx)
+			defer cancel()
+			answer, err := recfleetv1.NewRecordingServiceClient(conn).ListRecordings(ctx, &recfleetv1.ListRecordingsRequest{SessionId: args[0]})
+			if err != nil {
+				return failed(err, "list recordings of session %s", args[0])
+			}
+			return a.print(out, answer, func(t *tables) { recordingTable(t, answer.GetRecordings()) })
+		}),
+	}
+	out.flag(c)
+	return c
+}
+
+func recordingTable(t *tables, recordings []*recfleetv1.Recording) {
+	var rows [][]cell
+	for _, r := range recordings {
+		rows = append(rows, plain(number(r.GetSegment()), timeText(r.GetStartTime()),
+			durationText(r.GetEndTime().AsTime().Sub(r.GetStartTime().AsTime())), size(r.GetWidth(), r.GetHeight()),
+			strconv.FormatInt(r.GetFrameCount(), 10), bytesText(r.GetBytes()), r.GetLocation()))
+	}
+	t.rows(plain("SEGMENT", "STARTED", "LENGTH", "SIZE", "FRAMES", "BYTES", "LOCATION"), rows)
+}
+
+func (a *app) downloadRecordings() *cobra.Command {
+	var (
+		dir      string
+		segments []int
+	)
+	c := &cobra.Command{
+		Use: "download SESSION", Short: "Download the mp4s of a session and check them", Args: cobra.ExactArgs(1),
+		Long: "Download the mp4s of a session as DIR/SESSION-000001.mp4 and so on. A download that was broken off goes on where it\n" +
+			"stopped, every file is checked against its SHA-256 and appears whole or not at all, and a file that is there already\n" +
+			"is kept: with the same content it counts as downloaded, with another the command fails.\n\n" +
+			"It fails with exit code 1 where anything is missing: a segment that is not archived (yet), or the rest of a session\n" +
+			"that is still being recorded. What there is, is downloaded all the same.",
+		ValidArgsFunction: a.completeSession,
+		RunE: a.connected(func(ctx context.Context, conn *grpc.ClientConn, args []string) error {
+			s, err := a.session(ctx, conn, args[0])
+			if err != nil {
+				return err
+			}
+			wanted, missing, err := selectRecordings(s, segments)
+			if err != nil {
+				return err
+			}
+			if err := os.MkdirAll(dir, 0o755); err != nil {
+				return usageError{err}
+			}
+			d := &downloader{client: recfleetv1.NewRecordingServiceClient(conn), dir: dir, idle: a.timeout, bar: a.progress}
+			problems := missing
+			for _, r := range wanted {
+				path, fetched, err := d.download(ctx, r)
+				switch {
+				case ctx.Err() != nil:
+					return ctx.Err()
+				case err != nil:
+					problems = append(problems, err)
+				case fetched:
+					write(a.Stdout, "%s\n", path)
+				default:
+					write(a.Stdout, "%s (was there already)\n", path)
+				}
+			}
+			return several(problems)
+		}),
+	}
+	c.Flags().IntSliceVar(&segments, "segment", nil, "only segment `N`; may be repeated")
+	c.Flags().StringVar(&dir, "dir", ".", "`DIR` to write to; made where it is missing")
+	return c
+}
+
+// selectRecordings says which of a session's mp4s to download and, as errors, what of them is missing.
+func selectRecordings(s *recfleetv1.Session, segments []int) (wanted []*recfleetv1.Recording, missing []error, err error) {
+	known := map[int]bool{}
+	for _, g := range s.GetSegments() {
+		n := int(g.GetNumber())
+		known[n] = true
+		switch {
+		case len(segments) > 0 && !slices.Contains(segments, n):
+		case g.GetRecording() == nil:
+			missing = append(missing, fmt.Errorf("segment %d of session %s is not archived", n, s.GetId()))
+		default:
+			wanted = append(wanted, g.GetRecording())
+		}
+	}
+	for _, n := range segments {
+		if !known[n] {
+			return nil, nil, notFoundError{fmt.Errorf("session %s has no segment %d", s.GetId(), n)}
+		}
+	}
+	over := s.GetState() != recfleetv1.SessionState_SESSION_STATE_STARTING && s.GetState() != recfleetv1.SessionState_SESSION_STATE_RECORDING
+	if len(segments) == 0 && !over {
+		missing = append(missing, fmt.Errorf("session %s is still being recorded", s.GetId()))
+	}
+	return wanted, missing, nil
+}
+
+// several makes one error of many, with the exit code of the first.
+func several(problems []error) error {
+	switch len(problems) {
+	case 0:
+		return nil
+	case 1:
+		return problems[0]
+	}
+	return fmt.Errorf("%d of the recordings are missing: %w", len(problems), errors.Join(problems...))
+}
