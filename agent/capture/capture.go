@@ -94,6 +94,9 @@ func (c *Capture) Frames() (int64, time.Time) {
 	return c.frames.Load(), time.Unix(0, n)
 }
 
+// Geometry returns what the present epoch captures, nil before the first. It is not to be written to.
+func (c *Capture) Geometry() *spool.Geometry { return c.geometry.Load() }
+
 // Run captures until ctx is done, then seals the last segment. It follows the geometries that come in; nil means that the
 // display is away. FFmpeg that ends or hangs is started again. An error means that nothing more can be recorded.
 func (c *Capture) Run(ctx context.Context, geometries <-chan *spool.Geometry) error {

@@ -240,7 +240,7 @@ func (s *Session) Run(ctx context.Context) error {
 	}
 }
 
-// Close flushes and closes the session's files. A segment that is still open stays so, to be recovered.
+// Close flushes and closes the session's files. A segment that is still open stays so, to be recovered. Idempotent.
 func (s *Session) Close() error {
 	err := s.Flush()
 	s.mu.Lock()
@@ -253,6 +253,7 @@ func (s *Session) Close() error {
 	}
 	if s.events.file != nil {
 		err = errors.Join(err, s.events.file.Close())
+		s.events.file = nil
 	}
 	return err
 }

@@ -1,0 +1,253 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/recfleet/recfleet/agent/hook"
+	"github.com/recfleet/recfleet/agent/session"
+	"github.com/recfleet/recfleet/agent/spool"
+	"github.com/recfleet/recfleet/agent/x11"
+)
+
+const (
+	defaultSpool = "/var/lib/recfleet/spool"
+	defaultWait  = 50 * time.Second
+
+	exitFailed   = 1
+	exitBadInput = 2
+)
+
+// command is one call of the program with what it gets from outside.
+type command struct {
+	args           []string
+	stdout, stderr io.Writer
+	lookup         func(string) (string, bool)
+	program        func() (string, error)
+	version        string
+	exit           func(int)
+
+	ran bool // the command line was understood
+}
+
+// badInput is an error of whoever called.
+type badInput struct{ error }
+
+func (b badInput) Unwrap() error { return b.error }
+
+// execute runs the command and returns its exit code. What went wrong is one line on stderr.
+func (c *command) execute() int {
+	root := &cobra.Command{
+		Use: "recagent", Short: "Record the desktop of this machine", Version: c.version,
+		SilenceUsage: true, SilenceErrors: true, Args: cobra.NoArgs,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			c.ran = true
+			return c.environment(cmd.Flags())
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.AddCommand(c.start(), c.run(), c.stop(), c.status())
+	root.SetArgs(c.args)
+	root.SetOut(c.stdout)
+	root.SetErr(c.stderr)
+	err := root.ExecuteContext(context.Background())
+	if err == nil {
+		return 0
+	}
+	_, _ = fmt.Fprintf(c.stderr, "recagent: %s\n", oneLine(err))
+	return c.code(err)
+}
+
+// code returns the exit code of an error.
+func (c *command) code(err error) int {
+	var bad badInput
+	var told *toldError
+	switch {
+	case errors.As(err, &told):
+		return told.code
+	case !c.ran, errors.As(err, &bad), errors.Is(err, x11.ErrNoDisplay), errors.Is(err, x11.ErrRefused), errors.Is(err, session.ErrCredentials):
+		return exitBadInput
+	}
+	return exitFailed
+}
+
+// toldError is a failure that the launched process told of.
+type toldError struct {
+	text string
+	code int
+}
+
+func (t *toldError) Error() string { return t.text }
+
+func oneLine(err error) string {
+	return strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
+}
+
+// environment sets every flag that was not given from its twin: --spool-dir from RECFLEET_SPOOL_DIR.
+func (c *command) environment(flags *pflag.FlagSet) error {
+	var failed error
+	flags.VisitAll(func(f *pflag.Flag) {
+		name := "RECFLEET_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		v, ok := c.lookup(name)
+		if !ok || v == "" || f.Changed || f.Hidden || f.Name == "help" || f.Name == "version" || failed != nil {
+			return
+		}
+		if err := flags.Set(f.Name, v); err != nil {
+			failed = badInput{fmt.Errorf("%s: %w", name, err)}
+		}
+	})
+	return failed
+}
+
+// settingsFlags are the flags that say what to record and for whom.
+type settingsFlags struct {
+	config, coordinator, ca, tokenFile string
+	display, user, spoolDir            string
+	meta                               []string
+}
+
+func (f *settingsFlags) add(flags *pflag.FlagSet) {
+	flags.StringVar(&f.config, "config", "", "configuration `FILE` (YAML or JSON); the server's client.json is one")
+	flags.StringVar(&f.coordinator, "coordinator", "", "coordinator's `HOST:PORT`")
+	flags.StringVar(&f.ca, "ca", "", "`FILE` with the certificate authority of the coordinator (PEM)")
+	flags.StringVar(&f.tokenFile, "token-file", "", "`FILE` with the agent's token")
+	flags.StringVar(&f.display, "display", "", "X display to record (default: DISPLAY, or the only one there is)")
+	flags.StringVar(&f.user, "user", "", "`NAME` of the desktop's user")
+	flags.StringArrayVar(&f.meta, "meta", nil, "metadata of the session as `KEY=VALUE`; may be repeated")
+	addSpool(flags, &f.spoolDir)
+}
+
+func addSpool(flags *pflag.FlagSet, dir *string) {
+	flags.StringVar(dir, "spool-dir", "", "`DIR` of the spool (default "+defaultSpool+")")
+}
+
+// settings puts together what the file and the flags say; the flags win.
+func (c *command) settings(f settingsFlags) (hook.Settings, error) {
+	var s hook.Settings
+	if f.config != "" {
+		var err error
+		if s, err = hook.Load(f.config); err != nil {
+			return s, badInput{err}
+		}
+	}
+	for _, from := range []struct {
+		flag, path string
+		to         *string
+	}{{"ca", f.ca, &s.CACertificate}, {"token-file", f.tokenFile, &s.Token}} {
+		if from.path == "" {
+			continue
+		}
+		b, err := os.ReadFile(from.path)
+		if err != nil {
+			return s, badInput{fmt.Errorf("--%s: %w", from.flag, err)}
+		}
+		*from.to = strings.TrimSpace(string(b))
+	}
+	override(&s.Address, f.coordinator)
+	override(&s.Display, f.display)
+	override(&s.User, f.user)
+	for _, pair := range f.meta {
+		if err := s.AddMetadata(pair); err != nil {
+			return s, badInput{err}
+		}
+	}
+	var err error
+	if s.SpoolDir, err = spoolDir(f.spoolDir, s.SpoolDir); err != nil {
+		return s, err
+	}
+	if s.Address == "" {
+		return s, badInput{errors.New("no coordinator: give --config, or --coordinator with --ca and --token-file")}
+	}
+	if err := s.Validate(); err != nil {
+		return s, badInput{err}
+	}
+	return s, c.desktop(&s)
+}
+
+// desktop completes the display, its authority file and its user.
+func (c *command) desktop(s *hook.Settings) error {
+	if s.Display == "" {
+		s.Display, _ = c.lookup("DISPLAY")
+	}
+	if s.Display == "" {
+		names, err := x11.Sockets()
+		switch {
+		case err != nil:
+			return badInput{err}
+		case len(names) == 0:
+			return badInput{errors.New("no X display is running; give --display")}
+		case len(names) > 1:
+			return badInput{fmt.Errorf("several X displays are running (%s); give --display", strings.Join(names, " "))}
+		}
+		s.Display = names[0]
+	}
+	if s.Authority == "" {
+		s.Authority, _ = c.lookup("XAUTHORITY")
+	}
+	if s.Authority == "" {
+		if home, ok := c.lookup("HOME"); ok {
+			if path := filepath.Join(home, ".Xauthority"); readable(path) {
+				s.Authority = path
+			}
+		}
+	}
+	for _, name := range []string{"USER", "LOGNAME"} {
+		if s.User == "" {
+			s.User, _ = c.lookup(name)
+		}
+	}
+	return nil
+}
+
+func readable(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	return f.Close() == nil
+}
+
+func override(to *string, by string) {
+	if by != "" {
+		*to = by
+	}
+}
+
+// spoolDir returns the spool's folder as an absolute path.
+func spoolDir(names ...string) (string, error) {
+	for _, n := range append(names, defaultSpool) {
+		if n != "" {
+			abs, err := filepath.Abs(n)
+			if err != nil {
+				return "", badInput{err}
+			}
+			return abs, nil
+		}
+	}
+	return "", nil
+}
+
+// prepare checks the spool's folder and the display.
+func prepare(s hook.Settings) error {
+	if err := spool.Prepare(s.SpoolDir); err != nil {
+		return badInput{err}
+	}
+	d, err := x11.Open(s.Display, x11.Options{Authority: s.Authority, Timeout: 5 * time.Second})
+	if err != nil {
+		return badInput{err}
+	}
+	_, err = d.Geometry()
+	if err := errors.Join(err, d.Close()); err != nil {
+		return badInput{err}
+	}
+	return nil
+}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/spf13/cobra"
+
+	"github.com/recfleet/recfleet/agent"
+	"github.com/recfleet/recfleet/agent/hook"
+)
+
+func (c *command) run() *cobra.Command {
+	var flags settingsFlags
+	var readyFD int
+	var level string
+	cmd := &cobra.Command{
+		Use: "run", Short: "Record until stopped (start launches this)", Args: cobra.NoArgs,
+		Long: "Record the desktop until the stop hook, the coordinator or a signal ends it. The first signal hands over what is left, a second one ends at once.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var ready *os.File
+			if readyFD > 2 {
+				ready = os.NewFile(uintptr(readyFD), "ready")
+				// FFmpeg must not inherit it.
+				syscall.CloseOnExec(readyFD)
+			}
+			err := c.record(cmd.Context(), flags, level, ready)
+			if err != nil && ready != nil {
+				// Harmless where it has already told of its success.
+				_ = hook.Report(ready, hook.Ready{Error: oneLine(err), Code: c.code(err)})
+			}
+			return err
+		},
+	}
+	flags.add(cmd.Flags())
+	cmd.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	cmd.Flags().IntVar(&readyFD, "ready-fd", 0, "")
+	_ = cmd.Flags().MarkHidden("ready-fd")
+	return cmd
+}
+
+// record runs an agent and tells whoever launched it when it records.
+func (c *command) record(ctx context.Context, flags settingsFlags, level string, ready *os.File) error {
+	s, err := c.settings(flags)
+	if err != nil {
+		return err
+	}
+	l := hclog.LevelFromString(level)
+	if l == hclog.NoLevel {
+		return badInput{errors.New("--log-level is not debug, info, warn or error")}
+	}
+	if err := prepare(s); err != nil {
+		return err
+	}
+	log := hclog.New(&hclog.LoggerOptions{Name: "agent", Level: l, Output: c.stderr, IndependentLevels: true})
+	a := agent.New(agent.Config{
+		Coordinator: s.Client, Display: s.Display, Authority: s.Authority, User: s.User, SpoolDir: s.SpoolDir,
+		MaxSpoolBytes: s.MaxSpoolBytes, Metadata: s.Metadata, Version: c.version, Logger: log,
+	})
+	ctx, cancel := context.WithCancel(ctx)
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer cancel()
+	ended := make(chan struct{})
+	defer close(ended)
+	group.Go(func() { c.signals(cancel, ended, log) })
+	group.Go(func() {
+		select {
+		case <-ended:
+		case <-a.Durable():
+			if ready == nil {
+				return
+			}
+			if err := hook.Report(ready, hook.Ready{SessionID: a.Status().SessionID}); err != nil {
+				log.Warn("hook not told", "error", err)
+			}
+		}
+	})
+	return a.Run(ctx)
+}
+
+// signals drains at the first signal and ends at the second.
+func (c *command) signals(drain func(), ended <-chan struct{}, log hclog.Logger) {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	defer signal.Stop(signals)
+	select {
+	case <-ended:
+		return
+	case s := <-signals:
+		log.Info("signal received", "signal", s.String())
+		drain()
+	}
+	select {
+	case <-ended:
+	case s := <-signals:
+		log.Error("ended at once", "signal", s.String())
+		c.exit(exitFailed)
+	}
+}

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/recfleet/recfleet/agent/control"
+	"github.com/recfleet/recfleet/agent/hook"
+	"github.com/recfleet/recfleet/agent/spool"
+)
+
+func (c *command) start() *cobra.Command {
+	var flags settingsFlags
+	var wait time.Duration
+	cmd := &cobra.Command{
+		Use: "start", Short: "Start to record and wait until it works", Args: cobra.NoArgs,
+		Long: "Start to record the desktop in a process of its own, and wait until the first part of the recording is safe on the server.\n" +
+			"It is no error when the desktop is being recorded already.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := c.settings(flags)
+			if err != nil {
+				return err
+			}
+			if wait <= 0 {
+				return badInput{errors.New("--wait must be above 0")}
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), wait)
+			defer cancel()
+			id, err := c.startRecording(ctx, s)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(c.stdout, "recording session %s on display %s\n", id, s.Display)
+			return err
+		},
+	}
+	flags.add(cmd.Flags())
+	cmd.Flags().DurationVar(&wait, "wait", defaultWait, "how long to wait for the first durable part of the recording")
+	return cmd
+}
+
+// startRecording returns the id of the session that records the desktop, a running one or a new one.
+func (c *command) startRecording(ctx context.Context, s hook.Settings) (string, error) {
+	if err := spool.Prepare(s.SpoolDir); err != nil {
+		return "", badInput{err}
+	}
+	// One start at a time: the second finds what the first has done.
+	lock, err := hook.AwaitLock(ctx, s.SpoolDir, "start.lock")
+	if err != nil {
+		return "", err
+	}
+	defer lock.Release()
+	if id, err := awaitRunning(ctx, s); id != "" || err != nil {
+		return id, err
+	}
+	if err := prepare(s); err != nil {
+		return "", err
+	}
+	if err := s.Reach(ctx); err != nil {
+		return "", badInput{err}
+	}
+	program, err := c.program()
+	if err != nil {
+		return "", fmt.Errorf("find this program: %w", err)
+	}
+	path := filepath.Join(s.SpoolDir, "run.json")
+	if err := s.Save(path); err != nil {
+		return "", err
+	}
+	l := hook.Launch{Program: program, Args: []string{"run", "--config", path, "--ready-fd", "3"}, SpoolDir: s.SpoolDir}
+	ready, err := l.Run(ctx)
+	if err == nil && ready.Error != "" {
+		err = &toldError{ready.Error, ready.Code}
+	}
+	return ready.SessionID, err
+}
+
+// awaitRunning returns the session of the agent that runs already, once it records; "" where none does, waiting for one that
+// is about to end.
+func awaitRunning(ctx context.Context, s hook.Settings) (string, error) {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		st, err := control.Query(ctx, s.SpoolDir)
+		switch {
+		case errors.Is(err, control.ErrNotRunning):
+			lock, err := hook.AwaitLock(ctx, s.SpoolDir, "lock")
+			if err != nil {
+				return "", fmt.Errorf("an agent that is ending holds the spool: %w", err)
+			}
+			lock.Release()
+			return "", nil
+		case err != nil && ctx.Err() != nil:
+			return "", errors.New("the agent that runs does not record in the time given")
+		case err != nil: // it is just ending
+		case st.State == control.StateStopping:
+		case st.Display != s.Display:
+			return "", fmt.Errorf("display %s is being recorded from this spool, not %s", st.Display, s.Display)
+		case st.State == control.StateRecording:
+			return st.SessionID, nil
+		}
+		select {
+		case <-ctx.Done():
+			return "", errors.New("the agent that runs does not record in the time given")
+		case <-tick.C:
+		}
+	}
+}

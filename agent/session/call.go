@@ -1,0 +1,22 @@
+package session
+
+import (
+	"context"
+	"fmt"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// call makes one call with a limited time. Where the coordinator will never say anything else, the error is ErrRefused too.
+func call[Q, A any](ctx context.Context, request *Q, method func(context.Context, *Q, ...grpc.CallOption) (*A, error)) (*A, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	answer, err := method(ctx, request)
+	switch status.Code(err) {
+	case codes.NotFound, codes.FailedPrecondition, codes.InvalidArgument:
+		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	return answer, err
+}
