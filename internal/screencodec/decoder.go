@@ -51,14 +51,15 @@ type Decoder struct {
 	began    bool // a key picture was seen
 
 	pix     []byte // the picture
-	before  []byte // the one before, moves done, if a record needs both
-	motion  bool   // it does
+	before  []byte // the one before, once a record has needed it
+	stale   []bool // tiles of before that are behind
+	motion  bool   // this record predicts from before
 	marked  []bool
 	list    []int32
 	moves   []move
-	moved   []byte
 	photos  []photo
-	colors  [maxColors]uint32
+	kinds   []uint8 // of the photos' blocks
+	palette paletteReader
 	slabs   *slabCoder
 	changed []image.Rectangle
 
@@ -179,7 +180,10 @@ func (d *Decoder) decode(rec record) error {
 	key := rec.kind == KindKey
 	g := d.geometry
 	if d.marked == nil {
-		d.marked = make([]bool, g.tiles())
+		d.marked, d.stale = make([]bool, g.tiles()), make([]bool, g.tiles())
+	}
+	for _, i := range d.list { // of the record before
+		d.marked[i] = false
 	}
 	if len(rec.payload) == 0 || rec.payload[0]&^knownFlags != 0 {
 		return fmt.Errorf("%s record: unknown flags: %w", rec.kind, ErrCorrupt)
@@ -195,7 +199,7 @@ func (d *Decoder) decode(rec record) error {
 	}
 	d.moves = d.moves[:0]
 	if !key {
-		if b, d.moves, err = g.readMoves(b, d.marked, d.moves); err != nil {
+		if b, d.moves, err = g.readMoves(b, d.marked, len(d.list), d.moves); err != nil {
 			return err
 		}
 	}
@@ -204,17 +208,21 @@ func (d *Decoder) decode(rec record) error {
 	}
 	if key {
 		d.blacken()
+		d.palette.n = 0
 	}
-	d.move()
 	d.motion = flags&flagMotion != 0
-	if d.motion {
-		d.before = append(d.before[:0], d.pix...)
+	if d.motion || len(d.moves) > 0 {
+		d.catchUp()
+		d.move()
 	}
 	if err := d.paint(); err != nil {
 		return err
 	}
 	if err := d.paintPhotos(b); err != nil {
 		return err
+	}
+	for _, i := range d.list {
+		d.stale[i] = true
 	}
 	if key {
 		d.began = true
@@ -257,6 +265,31 @@ func (d *Decoder) decompress(b []byte, key bool) ([]byte, error) {
 	return b[packed:], nil
 }
 
+// catchUp brings the tiles of before that are behind to what the picture is.
+// That is work for tiles that were marked since, and the first time for all.
+func (d *Decoder) catchUp() {
+	if d.before == nil {
+		d.before = make([]byte, len(d.pix))
+		copy(d.before, d.pix)
+		clear(d.stale)
+		return
+	}
+	for i, s := range d.stale {
+		if s {
+			d.geometry.copyTile(d.before, d.pix, i)
+			d.stale[i] = false
+		}
+	}
+}
+
+// copyTile copies tile i from one picture to another.
+func (g geometry) copyTile(to, from []byte, i int) {
+	r := g.tile(i)
+	for y := range r.h {
+		copy(g.row(to, r, y), g.row(from, r, y))
+	}
+}
+
 // blacken makes the picture black, taking its memory the first time.
 func (d *Decoder) blacken() {
 	if d.pix == nil {
@@ -264,21 +297,23 @@ func (d *Decoder) blacken() {
 		return
 	}
 	clear(d.pix)
+	for i := range d.stale {
+		d.stale[i] = true
+	}
 }
 
-// move carries out the moves: all of them read the picture as it was.
+// move carries out the moves: all of them read the picture as it was. Motion
+// is then predicted from the picture after the moves.
 func (d *Decoder) move() {
 	g := d.geometry
-	d.moved = d.moved[:0]
 	for _, m := range d.moves {
 		for y := range m.to.h {
-			d.moved = append(d.moved, g.row(d.pix, m.from(), y)...)
+			copy(g.row(d.pix, m.to, y), g.row(d.before, m.from(), y))
 		}
 	}
-	rest := d.moved
-	for _, m := range d.moves {
-		for y := range m.to.h {
-			rest = rest[copy(g.row(d.pix, m.to, y), rest):]
+	if d.motion && len(d.moves) > 0 {
+		for _, i := range d.list {
+			g.copyTile(d.before, d.pix, int(i))
 		}
 	}
 }

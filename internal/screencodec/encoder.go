@@ -46,9 +46,10 @@ const (
 	tileSolid   = 1
 	tilePalette = 2
 	tilePlain   = 3
-	tilePhoto   = 4 // plus the predictor: 4, 5, 6, 7
+	tilePhoto   = 4 // plus the spatial predictor: 4, 5, 6
 
-	tileBox = 0x80 // flag: a box follows
+	tileMotion = 0x40 // flag on photos: distance and kinds of blocks follow
+	tileBox    = 0x80 // flag: a box follows the mode
 )
 
 // An Encoder writes the pictures of one screen to one stream after the other.
@@ -81,6 +82,9 @@ type Encoder struct {
 	record []byte
 }
 
+// minPhoto is the area below which nothing is coded as a photo.
+const minPhoto = 64
+
 // sink collects what zstd writes.
 type sink struct{ b []byte }
 
@@ -97,7 +101,7 @@ func newEncoder(cfg Config, shift uint) (*Encoder, error) {
 		return nil, fmt.Errorf("new screen encoder: %w", err)
 	}
 	g := newGeometry(cfg.Width, cfg.Height, shift)
-	zw, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(zstdWindow),
+	zw, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithWindowSize(zstdWindow),
 		zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true))
 	if err != nil {
 		return nil, fmt.Errorf("new screen encoder: %w", err)
@@ -298,6 +302,9 @@ func (e *Encoder) apply(moves []move) {
 func (e *Encoder) tiles(kind Kind) {
 	e.raw, e.photos = e.raw[:0], e.photos[:0]
 	e.chooser.begin(kind == KindKey)
+	if kind == KindKey {
+		e.palette.forget(0)
+	}
 	for i, m := range e.marked {
 		if !m {
 			continue
@@ -327,30 +334,37 @@ func (e *Encoder) tile(r rect, flag byte, s span) {
 	}
 	area := r.area()
 	if e.palette.build(e.geometry, e.cur, r) {
-		n := len(e.palette.colors)
+		stay, colors := e.palette.known, len(e.palette.colors)
 		switch {
-		case n == 1:
+		case e.palette.distinct == 1:
+			e.palette.undo()
 			head(tileSolid)
-			c := e.palette.colors[0]
+			c := load(e.geometry.row(e.cur, r, 0))
 			e.raw = append(e.raw, byte(c), byte(c>>8), byte(c>>16))
 			return
-		case 1+n*3+packed(r.w, depth(n))*r.h < area*2:
+		case area < minPhoto && (colors-stay)*3+packed(r.w, depth(colors))*r.h < area*3,
+			area >= minPhoto && e.chooser.prefers(e.palette, r, e.cur):
 			head(tilePalette)
 			e.raw = e.palette.append(e.raw, r)
 			return
 		}
+		e.palette.undo()
 	}
-	if area < 64 {
+	if area < minPhoto {
 		head(tilePlain)
 		e.raw = e.geometry.appendPlain(e.raw, e.cur, r)
 		return
 	}
 	p := e.chooser.choose(r, e.cur, e.prev)
-	head(tilePhoto + byte(p.predictor))
-	if p.predictor == predictMotion {
+	mode := tilePhoto + byte(p.predictor)
+	if p.motion {
+		head(mode | tileMotion)
 		e.record[maxRecordHead] |= flagMotion
-		e.raw = binary.AppendVarint(e.raw, int64(p.dx))
-		e.raw = binary.AppendVarint(e.raw, int64(p.dy))
+		e.raw = binary.AppendVarint(e.raw, int64(p.distance.dx))
+		e.raw = binary.AppendVarint(e.raw, int64(p.distance.dy))
+		e.raw = appendKinds(e.raw, e.chooser.kinds[p.kinds[0]:p.kinds[1]])
+	} else {
+		head(mode)
 	}
 	e.photos = append(e.photos, p)
 }
@@ -376,7 +390,7 @@ func (e *Encoder) compress(kind Kind) error {
 	for photos := e.photos; len(photos) > 0; {
 		n, area := slabEnd(photos)
 		var err error
-		if e.record, err = e.slabs.append(e.record, photos[:n], area, e.cur, e.prev); err != nil {
+		if e.record, err = e.slabs.append(e.record, photos[:n], e.chooser.kinds, area, e.cur, e.prev); err != nil {
 			return err
 		}
 		photos = photos[n:]

@@ -12,7 +12,7 @@ const (
 	headerSize = 32
 	magic      = "\x89RFS\r\n\x1a\n"
 
-	minTileShift = 4
+	minTileShift = 5
 	maxTileShift = 7
 )
 

@@ -8,10 +8,9 @@ import (
 // A move says that a part of the picture is what another part of the picture
 // before was: a scroll, or a window that was dragged.
 type move struct {
-	to     rect
-	fromX  int
-	fromY  int
-	source []byte // decoder: where the pixels wait while all moves are read
+	to    rect
+	fromX int
+	fromY int
 }
 
 func (m move) from() rect { return rect{m.fromX, m.fromY, m.to.w, m.to.h} }
@@ -33,20 +32,14 @@ func appendMoves(b []byte, moves []move) []byte {
 }
 
 // readMoves reads the moves that b begins with. Every tile they touch must be
-// marked, and together they may not cover more than maxCover times the pixels
+// marked, as tiles are, and together they may not cover more than maxCover times the pixels
 // of the marked tiles.
-func (g geometry) readMoves(b []byte, marked []bool, moves []move) ([]byte, []move, error) {
+func (g geometry) readMoves(b []byte, marked []bool, tiles int, moves []move) ([]byte, []move, error) {
 	count, b, ok := takeUvarint(b, maxMoves)
 	if !ok {
 		return nil, moves, fmt.Errorf("moves: wrong count: %w", ErrCorrupt)
 	}
-	left := 0
-	for _, m := range marked {
-		if m {
-			left++
-		}
-	}
-	left *= maxCover << (2 * g.shift)
+	left := tiles * maxCover << (2 * g.shift)
 	for range count {
 		var v [6]int
 		for i := range v {

@@ -7,7 +7,7 @@ import (
 
 // paint draws the tiles from d.raw, but for the photos, which it lists.
 func (d *Decoder) paint() error {
-	d.photos = d.photos[:0]
+	d.photos, d.kinds = d.photos[:0], d.kinds[:0]
 	b := d.raw
 	for _, i := range d.list {
 		if len(b) == 0 {
@@ -54,28 +54,28 @@ func (d *Decoder) paintTile(mode byte, r rect, b []byte) ([]byte, bool) {
 	case tileSolid:
 		return g.paintSolid(d.pix, r, b)
 	case tilePalette:
-		return g.paintPalette(d.pix, r, b, &d.colors)
+		return d.palette.paint(g, d.pix, r, b)
 	case tilePlain:
 		return g.paintPlain(d.pix, r, b)
-	case tilePhoto + predictLeft, tilePhoto + predictMedian, tilePhoto + predictAverage:
-		d.photos = append(d.photos, photo{at: r, predictor: int(mode - tilePhoto)})
-		return b, true
-	case tilePhoto + predictMotion:
-		if !d.motion {
-			return nil, false
-		}
-		p := photo{at: r, predictor: predictMotion}
-		var ok bool
-		if p.dx, b, ok = takeDistance(b); !ok {
-			return nil, false
-		}
-		if p.dy, b, ok = takeDistance(b); !ok || !g.contains(p.from()) {
-			return nil, false
-		}
-		d.photos = append(d.photos, p)
-		return b, true
 	}
-	return nil, false
+	p := photo{at: r, predictor: int(mode&^tileMotion) - tilePhoto, coded: r.area()}
+	if p.predictor < 0 || p.predictor >= predictors {
+		return nil, false
+	}
+	if mode&tileMotion != 0 {
+		var okX, okY, ok bool
+		p.motion = true
+		p.distance.dx, b, okX = takeDistance(b)
+		p.distance.dy, b, okY = takeDistance(b)
+		if !d.motion || !okX || !okY || !g.contains(p.from()) {
+			return nil, false
+		}
+		if d.kinds, b, ok = p.takeKinds(d.kinds, b); !ok {
+			return nil, false
+		}
+	}
+	d.photos = append(d.photos, p)
+	return b, true
 }
 
 func takeDistance(b []byte) (int, []byte, bool) {
@@ -98,7 +98,7 @@ func (d *Decoder) paintPhotos(b []byte) error {
 			return err
 		}
 		for _, p := range photos[:n] {
-			if !d.slabs.paint(p, d.pix, d.before) {
+			if !d.slabs.paint(p, d.kinds[p.kinds[0]:p.kinds[1]], d.pix, d.before) {
 				return fmt.Errorf("slab: too few residuals: %w", ErrCorrupt)
 			}
 		}

@@ -1,33 +1,98 @@
 package screencodec
 
-import "slices"
+import (
+	"encoding/binary"
+	"slices"
+)
 
-// A palette numbers the colors of a part of the picture in the order in which
-// they first appear, 256 at most.
+const maxColors = 256
+
+// A palette numbers colors in the order in which they first appear, 256 at
+// most. It lives from one key picture to the next: a part of the picture adds
+// the colors that are new to it, so that the same letter is the same numbers
+// wherever it stands.
 type palette struct {
 	colors []uint32
 	keys   [1024]uint32 // open hash: color plus 1, 0 is free
 	values [1024]uint8
-	used   []uint16
-	index  []uint8 // color number of every pixel
-}
+	used   []uint16 // the slot of every color
+	index  []uint8  // color number of every pixel of the part built last
 
-const maxColors = 256
+	known    int // colors from here on are new with that part
+	distinct int // colors it has
+	turns    int // pixels of it that differ from the one before them
+
+	seen  [maxColors]uint32 // the last part with that color
+	part  uint32
+	saved []uint32 // what the part replaced
+}
 
 func newPalette(area int) *palette {
 	return &palette{
-		colors: make([]uint32, 0, maxColors), used: make([]uint16, 0, maxColors),
-		index: make([]uint8, 0, area),
+		colors: make([]uint32, 0, maxColors), saved: make([]uint32, 0, maxColors),
+		used: make([]uint16, 0, maxColors), index: make([]uint8, 0, area),
 	}
 }
 
-// build numbers the pixels of r and tells whether the colors were enough. It
-// stops early if they were not.
+// build numbers the pixels of r and tells whether 256 colors were enough. If
+// there is no room behind the colors known before, they are dropped. undo takes
+// back what it did to the colors.
 func (p *palette) build(g geometry, pix []byte, r rect) bool {
-	for _, i := range p.used {
-		p.keys[i] = 0
+	p.known = len(p.colors)
+	p.saved = p.saved[:0]
+	if p.number(g, pix, r) {
+		return true
 	}
-	p.used, p.colors = p.used[:0], p.colors[:0]
+	p.forget(p.known)
+	if p.known > 0 {
+		p.saved = append(p.saved, p.colors...)
+		p.forget(0)
+		p.known = 0
+		if p.number(g, pix, r) {
+			return true
+		}
+	}
+	p.undo()
+	return false
+}
+
+// undo brings the colors back to what they were before build.
+func (p *palette) undo() {
+	p.forget(p.known)
+	for _, c := range p.saved {
+		p.add(p.slot(c+1), c+1)
+	}
+	p.saved = p.saved[:0]
+}
+
+// forget drops all but the first n colors.
+func (p *palette) forget(n int) {
+	for i := len(p.used) - 1; i >= n; i-- {
+		p.keys[p.used[i]] = 0
+	}
+	p.used, p.colors = p.used[:n], p.colors[:n]
+}
+
+// slot returns where key is or would be.
+func (p *palette) slot(key uint32) uint32 {
+	h := key * 2654435761 >> 22
+	for p.keys[h] != key && p.keys[h] != 0 {
+		h = (h + 1) & 1023
+	}
+	return h
+}
+
+func (p *palette) add(slot, key uint32) {
+	p.keys[slot], p.values[slot] = key, uint8(len(p.colors))
+	p.colors = append(p.colors, key-1)
+	p.used = append(p.used, uint16(slot))
+}
+
+// number fills index, adding the colors that are not known. It stops if they
+// get too many.
+func (p *palette) number(g geometry, pix []byte, r rect) bool {
+	p.turns, p.distinct = 0, 0
+	p.part++
 	p.index = p.index[:r.area()]
 	n := 0
 	last, number := uint32(0), uint8(0)
@@ -38,20 +103,19 @@ func (p *palette) build(g geometry, pix []byte, r rect) bool {
 		for x := range out {
 			key := load(row[x*4:x*4+4]) + 1
 			if key != last {
-				h := key * 2654435761 >> 22
-				for p.keys[h] != key {
-					if p.keys[h] == 0 {
-						if len(p.colors) == maxColors {
-							return false
-						}
-						p.keys[h], p.values[h] = key, uint8(len(p.colors))
-						p.colors = append(p.colors, key-1)
-						p.used = append(p.used, uint16(h))
-						break
+				h := p.slot(key)
+				if p.keys[h] == 0 {
+					if len(p.colors) == maxColors {
+						return false
 					}
-					h = (h + 1) & 1023
+					p.add(h, key)
 				}
 				last, number = key, p.values[h]
+				p.turns++
+				if p.seen[number] != p.part {
+					p.seen[number] = p.part
+					p.distinct++
+				}
 			}
 			out[x] = number
 		}
@@ -75,11 +139,13 @@ func depth(n int) int {
 // packed returns the bytes of one row of w numbers.
 func packed(w, bits int) int { return (w*bits + 7) / 8 }
 
-// append writes the colors and then the numbers row by row, each row in whole
-// bytes, the first pixel in the lowest bits.
+// append writes how many colors stay, how many are new, the new ones, and then
+// the numbers row by row, each row in whole bytes, the first pixel in the
+// lowest bits.
 func (p *palette) append(b []byte, r rect) []byte {
-	b = append(b, byte(len(p.colors)-1))
-	for _, c := range p.colors {
+	b = binary.AppendUvarint(b, uint64(p.known))
+	b = binary.AppendUvarint(b, uint64(len(p.colors)-p.known))
+	for _, c := range p.colors[p.known:] {
 		b = append(b, byte(c), byte(c>>8), byte(c>>16))
 	}
 	bits := depth(len(p.colors))
@@ -108,22 +174,34 @@ func (p *palette) append(b []byte, r rect) []byte {
 	return b
 }
 
-// paintPalette draws r from what append wrote and returns what follows it.
-func (g geometry) paintPalette(pix []byte, r rect, b []byte, colors *[maxColors]uint32) ([]byte, bool) {
-	if len(b) == 0 {
+// A paletteReader is the decoder's half of a palette.
+type paletteReader struct {
+	colors [maxColors]uint32
+	n      int
+}
+
+// paint draws r from what append wrote and returns what follows it.
+func (p *paletteReader) paint(g geometry, pix []byte, r rect, b []byte) ([]byte, bool) {
+	stay, b, ok := takeUvarint(b, uint64(p.n))
+	if !ok {
 		return nil, false
 	}
-	n := int(b[0]) + 1
-	b = b[1:]
+	added, b, ok := takeUvarint(b, maxColors-stay)
+	if !ok || stay+added == 0 {
+		return nil, false
+	}
+	n := int(stay + added)
 	bits := depth(n)
 	line := packed(r.w, bits)
-	if len(b) < n*3+line*r.h {
+	if len(b) < int(added)*3+line*r.h {
 		return nil, false
 	}
-	for i := range n {
-		colors[i] = uint32(b[i*3]) | uint32(b[i*3+1])<<8 | uint32(b[i*3+2])<<16
+	for i := int(stay); i < n; i++ {
+		p.colors[i] = uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16
+		b = b[3:]
 	}
-	b = b[n*3:]
+	p.n = n
+	colors := &p.colors
 	mask := byte(1<<bits - 1)
 	for y := range r.h {
 		row := g.row(pix, r, y)

@@ -8,27 +8,19 @@ import (
 	"github.com/klauspost/compress/huff0"
 )
 
-// slabArea is how many pixels a slab holds at most: photo-like tiles are put
-// into one slab, in their order, until the next would not fit.
+// slabArea is how many coded pixels a slab holds at most: photos are put into
+// one slab, in their order, until the next would not fit. A slab of photos
+// without coded pixels takes no bytes.
 const slabArea = 1 << 16
 
-// A photo is a part of the picture that is coded by prediction.
-type photo struct {
-	at        rect
-	predictor int
-	dx, dy    int // predictMotion: where it was in the picture before
-}
-
-// from returns where a photo is predicted from.
-func (p photo) from() rect { return rect{p.at.x + p.dx, p.at.y + p.dy, p.at.w, p.at.h} }
-
-// slabEnd returns how many of the photos go into the next slab, and their area.
+// slabEnd returns how many of the photos go into the next slab, and their
+// coded pixels.
 func slabEnd(photos []photo) (n, area int) {
 	for _, p := range photos {
-		if area+p.at.area() > slabArea {
+		if area+p.coded > slabArea {
 			break
 		}
-		area += p.at.area()
+		area += p.coded
 		n++
 	}
 	return n, area
@@ -90,13 +82,17 @@ func splitFor(area int) contextSplit {
 	return contextSplit{6, 1}
 }
 
-// append codes the photos, which fill one slab.
-func (c *slabCoder) append(b []byte, photos []photo, area int, cur, prev []byte) ([]byte, error) {
+// append codes the photos, which fill one slab of area pixels. kinds are those
+// of all photos.
+func (c *slabCoder) append(b []byte, photos []photo, kinds []uint8, area int, cur, prev []byte) ([]byte, error) {
+	if area == 0 {
+		return b, nil
+	}
 	s := splitFor(area)
 	s.table(&c.table)
 	c.reserve(s.count, area)
 	for _, p := range photos {
-		c.collect(p, cur, prev)
+		c.collect(p, kinds[p.kinds[0]:p.kinds[1]], cur, prev)
 	}
 	b = append(b, byte(s.count-1)|byte(s.shift)<<3)
 	for i := range c.streams[:s.count] {
@@ -114,12 +110,13 @@ func (c *slabCoder) append(b []byte, photos []photo, area int, cur, prev []byte)
 }
 
 // collect sorts the residuals of one photo into the streams.
-func (c *slabCoder) collect(p photo, cur, prev []byte) {
+func (c *slabCoder) collect(p photo, kinds []uint8, cur, prev []byte) {
 	c.cur.split(c.geometry, cur, p.at)
-	if p.predictor == predictMotion {
+	if p.motion {
 		c.ref.split(c.geometry, prev, p.from())
 	}
 	w := p.at.w
+	across, _ := p.blocks()
 	clear(c.active[0])
 	clear(c.active[1])
 	for y := range p.at.h {
@@ -128,20 +125,49 @@ func (c *slabCoder) collect(p photo, cur, prev []byte) {
 			if y > 0 {
 				up = c.cur[i][(y-1)*w : y*w]
 			}
-			residuals(p.predictor, c.rows[i], c.cur[i][y*w:(y+1)*w], up, c.ref[i][y*w:(y+1)*w])
+			residuals(p.predictor, c.rows[i], c.cur[i][y*w:(y+1)*w], up)
 		}
-		above, here := c.active[y&1][1:w+1], c.active[1-y&1][1:w+1]
-		gs, bs, rs := c.rows[0][:w], c.rows[1][:w], c.rows[2][:w]
+		if !p.motion {
+			c.collectRow(y, 0, w, 0)
+			continue
+		}
 		left := uint16(0)
-		for x := range gs {
-			s := &c.streams[c.table[above[x]+left]&(maxContexts-1)]
-			n := s.n
-			s.planes[0][n], s.planes[1][n], s.planes[2][n] = gs[x], bs[x], rs[x]
-			s.n = n + 1
-			left = uint16(magnitude[gs[x]]) + uint16(magnitude[bs[x]]) + uint16(magnitude[rs[x]])
-			here[x] = left
+		for bx, kind := range kinds[y/blockSide*across:][:across] {
+			x0, x1 := bx*blockSide, min((bx+1)*blockSide, w)
+			switch kind {
+			case blockCopy:
+				clear(c.active[1-y&1][1+x0 : 1+x1])
+				left = 0
+				continue
+			case blockMotion:
+				for i := range 3 {
+					out := c.rows[i][x0:x1]
+					now, old := c.cur[i][y*w+x0:y*w+x1], c.ref[i][y*w+x0:y*w+x1]
+					for x := range out {
+						out[x] = now[x] - old[x]
+					}
+				}
+			}
+			left = c.collectRow(y, x0, x1, left)
 		}
 	}
+}
+
+// collectRow sorts the residuals from x0 to before x1 of a row into the
+// streams. left is the activity before x0; that of the last pixel is returned.
+func (c *slabCoder) collectRow(y, x0, x1 int, left uint16) uint16 {
+	gs, bs, rs := c.rows[0][x0:x1], c.rows[1][x0:x1], c.rows[2][x0:x1]
+	above, here := c.active[y&1][1+x0:1+x1], c.active[1-y&1][1+x0:1+x1]
+	bs, rs, above, here = bs[:len(gs)], rs[:len(gs)], above[:len(gs)], here[:len(gs)]
+	for x := range gs {
+		s := &c.streams[c.table[above[x]+left]&(maxContexts-1)]
+		n := s.n
+		s.planes[0][n], s.planes[1][n], s.planes[2][n] = gs[x], bs[x], rs[x]
+		s.n = n + 1
+		left = uint16(magnitude[gs[x]]) + uint16(magnitude[bs[x]]) + uint16(magnitude[rs[x]])
+		here[x] = left
+	}
+	return left
 }
 
 // The forms of a block.
@@ -176,6 +202,9 @@ func (c *slabCoder) appendBlock(b, in []byte) ([]byte, error) {
 func (c *slabCoder) read(b []byte, area int) ([]byte, error) {
 	bad := func(what string) ([]byte, error) {
 		return nil, fmt.Errorf("slab: %s: %w", what, ErrCorrupt)
+	}
+	if area == 0 {
+		return b, nil
 	}
 	if len(b) == 0 {
 		return bad("missing")
@@ -255,44 +284,85 @@ func (c *slabCoder) readBlock(dst, b []byte, n int) ([]byte, []byte, bool) {
 	return dst, nil, false
 }
 
-// paint draws a photo from the streams. ref is the picture before.
-func (c *slabCoder) paint(p photo, pix, ref []byte) bool {
-	if p.predictor == predictMotion {
-		c.ref.split(c.geometry, ref, p.from())
+// paint draws a photo from the streams. before is the picture before.
+func (c *slabCoder) paint(p photo, kinds []uint8, pix, before []byte) bool {
+	if p.motion {
+		c.ref.split(c.geometry, before, p.from())
 	}
 	w := p.at.w
+	across, _ := p.blocks()
 	clear(c.active[0])
 	clear(c.active[1])
 	for y := range p.at.h {
-		above, here := c.active[y&1][1:w+1], c.active[1-y&1][1:w+1]
-		var row, up, old [3][]byte
-		var l [3]byte
-		for i := range 3 {
-			row[i], old[i] = c.cur[i][y*w:(y+1)*w], c.ref[i][y*w:(y+1)*w]
-			l[i] = 128
-			if y > 0 {
-				up[i] = c.cur[i][(y-1)*w : y*w]
-				l[i] = up[i][0]
-			}
-		}
-		left := uint16(0)
-		for x := range w {
-			s := &c.streams[c.table[above[x]+left]&(maxContexts-1)]
-			n := s.n
-			if n >= len(s.planes[0]) || n >= len(s.planes[1]) || n >= len(s.planes[2]) {
+		if !p.motion {
+			if _, ok := c.paintRow(p.predictor, y, 0, w, w, 0); !ok {
 				return false
 			}
-			s.n++
-			left = 0
-			for i := range 3 {
-				v := s.planes[i][n]
-				left += uint16(magnitude[v])
-				v += predict(p.predictor, x, l[i], up[i], old[i])
-				row[i][x], l[i] = v, v
+			continue
+		}
+		left, ok := uint16(0), true
+		for bx, kind := range kinds[y/blockSide*across:][:across] {
+			x0, x1 := bx*blockSide, min((bx+1)*blockSide, w)
+			switch kind {
+			case blockSpatial:
+				left, ok = c.paintRow(p.predictor, y, x0, x1, w, left)
+			case blockMotion:
+				left, ok = c.paintRow(predictors, y, x0, x1, w, left)
+			case blockCopy:
+				for i := range 3 {
+					copy(c.cur[i][y*w+x0:y*w+x1], c.ref[i][y*w+x0:y*w+x1])
+				}
+				clear(c.active[1-y&1][1+x0 : 1+x1])
+				left = 0
 			}
-			here[x] = left
+			if !ok {
+				return false
+			}
 		}
 	}
 	c.cur.join(c.geometry, pix, p.at)
 	return true
+}
+
+// paintRow is collectRow backwards: it fills c.cur from the streams. The
+// predictor called predictors is the picture before.
+func (c *slabCoder) paintRow(predictor, y, x0, x1, w int, left uint16) (uint16, bool) {
+	above, here := c.active[y&1][1:w+1], c.active[1-y&1][1:w+1]
+	var row, up, old [3][]byte
+	var l [3]byte
+	for i := range 3 {
+		row[i], old[i] = c.cur[i][y*w:(y+1)*w], c.ref[i][y*w:(y+1)*w]
+		if y > 0 {
+			up[i] = c.cur[i][(y-1)*w : y*w]
+		}
+		switch {
+		case x0 > 0:
+			l[i] = row[i][x0-1]
+		case y > 0:
+			l[i] = up[i][0]
+		default:
+			l[i] = 128
+		}
+	}
+	for x := x0; x < x1; x++ {
+		s := &c.streams[c.table[above[x]+left]&(maxContexts-1)]
+		n := s.n
+		if n >= len(s.planes[0]) || n >= len(s.planes[1]) || n >= len(s.planes[2]) {
+			return 0, false
+		}
+		s.n++
+		left = 0
+		for i := range 3 {
+			v := s.planes[i][n]
+			left += uint16(magnitude[v])
+			if predictor == predictors {
+				v += old[i][x]
+			} else {
+				v += predict(predictor, x, l[i], up[i])
+			}
+			row[i][x], l[i] = v, v
+		}
+		here[x] = left
+	}
+	return left, true
 }

@@ -48,13 +48,13 @@ func appendTileMap(b []byte, marked []bool, count int, key bool) []byte {
 	return b
 }
 
-// readTileMap sets the marks that b begins with, behind the flags, and appends
+// readTileMap sets the marks that b begins with, behind the flags, in marked,
+// where none is set, and appends
 // the numbers of the marked tiles to list. It returns what follows the map.
 func readTileMap(b []byte, flags byte, marked []bool, list []int32, key bool) ([]byte, []int32, error) {
 	bad := func(what string) ([]byte, []int32, error) {
 		return nil, list, fmt.Errorf("tile map: %s: %w", what, ErrCorrupt)
 	}
-	clear(marked)
 	switch {
 	case flags&flagList == 0:
 		size := (len(marked) + 7) / 8
