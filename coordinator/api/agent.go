@@ -1,0 +1,74 @@
+package api
+
+import (
+	"context"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/recfleet/recfleet/coordinator/catalog"
+	"github.com/recfleet/recfleet/coordinator/sessions"
+	"github.com/recfleet/recfleet/internal/chunk"
+	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
+)
+
+// agentService takes what agents say.
+type agentService struct {
+	recfleetv1.UnimplementedAgentServiceServer
+	sessions *sessions.Sessions
+}
+
+// StartSession registers a session.
+func (s *agentService) StartSession(ctx context.Context, r *recfleetv1.StartSessionRequest) (*recfleetv1.StartSessionResponse, error) {
+	if err := checkStart(r); err != nil {
+		return nil, err
+	}
+	session, grant, err := s.sessions.Start(ctx, startFromProto(r))
+	if err != nil {
+		return nil, err
+	}
+	return &recfleetv1.StartSessionResponse{
+		SessionId: session.ID,
+		Settings: &recfleetv1.CaptureSettings{
+			FrameRate: int32(session.FrameRate), SegmentLength: durationpb.New(session.SegmentLength), ChunkBytes: chunk.MaxPayload,
+		},
+		Bus: grant.Proto(),
+	}, nil
+}
+
+// ReportEvents takes events.
+func (s *agentService) ReportEvents(ctx context.Context, r *recfleetv1.ReportEventsRequest) (*recfleetv1.ReportEventsResponse, error) {
+	if err := checkReport(r); err != nil {
+		return nil, err
+	}
+	known, err := s.sessions.Report(ctx, r.GetSessionId(), eventsFromProto(r.GetEvents()))
+	if err != nil {
+		return nil, err
+	}
+	return &recfleetv1.ReportEventsResponse{AcknowledgedThrough: known}, nil
+}
+
+// Sync answers with orders.
+func (s *agentService) Sync(ctx context.Context, r *recfleetv1.AgentServiceSyncRequest) (*recfleetv1.AgentServiceSyncResponse, error) {
+	if err := checkAgentSync(r); err != nil {
+		return nil, err
+	}
+	orders, err := s.sessions.Sync(ctx, r.GetSessionId(), beatFromProto(r))
+	if err != nil {
+		return nil, err
+	}
+	return ordersToProto(orders), nil
+}
+
+// EndSession closes the books.
+func (s *agentService) EndSession(ctx context.Context, r *recfleetv1.EndSessionRequest) (*recfleetv1.EndSessionResponse, error) {
+	if err := checkEnd(r); err != nil {
+		return nil, err
+	}
+	err := s.sessions.End(ctx, r.GetSessionId(), catalog.End{
+		Reason: r.GetReason(), Time: timeFromProto(r.GetEndTime()), LastSegment: int(r.GetLastSegment()), LastEvent: r.GetLastEvent(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &recfleetv1.EndSessionResponse{}, nil
+}

@@ -1,0 +1,119 @@
+// Package api is the coordinator's gRPC side.
+//
+// What comes in are calls whose right was checked; what goes out are the answers of the packages that know: sessions,
+// jobs, catalog, archive. What always holds: every field of a request is checked here before anything else sees it, and
+// one that is wrong is named in one line; wire types stop here (convert.go); codes are set in one place (status.go);
+// what is wrong inside the server goes to the log and not to the caller.
+package api
+
+import (
+	"context"
+	"runtime/debug"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
+
+	"github.com/recfleet/recfleet/coordinator/access"
+	"github.com/recfleet/recfleet/coordinator/catalog"
+	"github.com/recfleet/recfleet/coordinator/jobs"
+	"github.com/recfleet/recfleet/coordinator/sessions"
+	"github.com/recfleet/recfleet/internal/bus"
+	"github.com/recfleet/recfleet/internal/object"
+	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
+)
+
+const (
+	maxMessage = 4 << 20
+	maxHeaders = 16 << 10
+	maxStreams = 1000
+	// callTimeout bounds a call; an encoder's Sync waits on top of it.
+	callTimeout = 20 * time.Second
+	// pingsFrom is how often a client may ping; clients of this product ping less often.
+	pingsFrom = 5 * time.Second
+)
+
+// EncoderGrants hands out rights to read chunks; see bus.Broker.
+type EncoderGrants interface {
+	GrantEncoder(publicKey, encoder string) (bus.Grant, error)
+}
+
+// EncodeSettings is how encoders are to make mp4s.
+type EncodeSettings struct {
+	Preset           string
+	CRF              int
+	KeyframeInterval time.Duration
+}
+
+// Config is what the services need.
+type Config struct {
+	Catalog  *catalog.Catalog
+	Sessions *sessions.Sessions
+	Board    *jobs.Board
+	Grants   EncoderGrants
+	Store    object.Store
+	Location object.Location
+	Access   *access.Control
+	// Credentials of the transport.
+	Credentials credentials.TransportCredentials
+	Encode      EncodeSettings
+	Lease       time.Duration
+	Logger      hclog.Logger
+}
+
+// NewServer returns a gRPC server with all services and gRPC's health service; it serves nothing yet.
+func NewServer(cfg Config) *grpc.Server {
+	g := guard{logger: cfg.Logger}
+	s := grpc.NewServer(
+		grpc.Creds(cfg.Credentials),
+		grpc.ChainUnaryInterceptor(g.unary, cfg.Access.Unary),
+		grpc.ChainStreamInterceptor(g.stream, cfg.Access.Stream),
+		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxHeaderListSize(maxHeaders), grpc.MaxConcurrentStreams(maxStreams),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingsFrom, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),
+		grpc.ConnectionTimeout(10*time.Second),
+	)
+	recfleetv1.RegisterSessionServiceServer(s, &sessionService{catalog: cfg.Catalog, sessions: cfg.Sessions, location: cfg.Location})
+	recfleetv1.RegisterRecordingServiceServer(s, &recordingService{catalog: cfg.Catalog, store: cfg.Store, location: cfg.Location})
+	recfleetv1.RegisterAgentServiceServer(s, &agentService{sessions: cfg.Sessions})
+	recfleetv1.RegisterEncoderServiceServer(s, &encoderService{board: cfg.Board, grants: cfg.Grants, settings: cfg.Encode, lease: cfg.Lease})
+	grpc_health_v1.RegisterHealthServer(s, health.NewServer())
+	return s
+}
+
+// guard stands around every call: it bounds its time, turns its error into a code, and survives its panic.
+type guard struct{ logger hclog.Logger }
+
+func (g guard) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (answer any, err error) {
+	limit := callTimeout
+	if info.FullMethod == recfleetv1.EncoderService_Sync_FullMethodName {
+		limit += maxWait
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	defer func() { err = g.settle(info.FullMethod, err, recover()) }()
+	return next(ctx, req)
+}
+
+func (g guard) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
+	defer func() { err = g.settle(info.FullMethod, err, recover()) }()
+	return next(srv, stream)
+}
+
+func (g guard) settle(method string, err error, panicked any) error {
+	if panicked != nil {
+		g.logger.Error("call panicked", "method", method, "panic", panicked, "stack", string(debug.Stack()))
+		return status.Error(codes.Internal, "the server has a defect; its log says more")
+	}
+	answer, told := toStatus(err)
+	if !told {
+		g.logger.Warn("call was not served", "method", method, "error", err)
+	}
+	return answer
+}

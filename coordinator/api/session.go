@@ -1,0 +1,159 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"google.golang.org/grpc"
+
+	"github.com/recfleet/recfleet/coordinator/catalog"
+	"github.com/recfleet/recfleet/coordinator/sessions"
+	"github.com/recfleet/recfleet/internal/object"
+	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
+)
+
+// sessionService answers people and scripts about sessions.
+type sessionService struct {
+	recfleetv1.UnimplementedSessionServiceServer
+	catalog  *catalog.Catalog
+	sessions *sessions.Sessions
+	location object.Location
+}
+
+// ListSessions returns one page.
+func (s *sessionService) ListSessions(ctx context.Context, r *recfleetv1.ListSessionsRequest) (*recfleetv1.ListSessionsResponse, error) {
+	if err := checkList(r); err != nil {
+		return nil, err
+	}
+	filter := catalog.Filter{User: r.GetUser(), Stack: r.GetStack(), Fleet: r.GetFleet(), Instance: r.GetInstance()}
+	for _, wire := range r.GetStates() {
+		state, _ := stateFromProto(wire) // it was checked
+		filter.States = append(filter.States, state)
+	}
+	size := int(r.GetPageSize())
+	if size == 0 {
+		size = defaultPage
+	}
+	page, next, err := s.catalog.ListSessions(ctx, filter, size, r.GetPageToken())
+	if err != nil {
+		return nil, err
+	}
+	answer := &recfleetv1.ListSessionsResponse{NextPageToken: next}
+	for _, one := range page {
+		answer.Sessions = append(answer.Sessions, sessionToProto(one))
+	}
+	return answer, nil
+}
+
+// GetSession returns one session with all that belongs to it.
+func (s *sessionService) GetSession(ctx context.Context, r *recfleetv1.GetSessionRequest) (*recfleetv1.GetSessionResponse, error) {
+	if err := sessionID(r.GetSessionId()); err != nil {
+		return nil, err
+	}
+	d, err := s.catalog.Detail(ctx, r.GetSessionId())
+	if err != nil {
+		return nil, err
+	}
+	return &recfleetv1.GetSessionResponse{Session: detailToProto(d, s.location)}, nil
+}
+
+// StopSession notes the order.
+func (s *sessionService) StopSession(ctx context.Context, r *recfleetv1.StopSessionRequest) (*recfleetv1.StopSessionResponse, error) {
+	if err := checkStop(r); err != nil {
+		return nil, err
+	}
+	reason := r.GetReason()
+	if reason == "" {
+		reason = "stopped by an administrator"
+	}
+	session, err := s.sessions.Stop(ctx, r.GetSessionId(), reason)
+	if err != nil {
+		return nil, err
+	}
+	return &recfleetv1.StopSessionResponse{Session: sessionToProto(session)}, nil
+}
+
+// recordingService finds and reads mp4s.
+type recordingService struct {
+	recfleetv1.UnimplementedRecordingServiceServer
+	catalog  *catalog.Catalog
+	store    object.Store
+	location object.Location
+}
+
+// pieceBytes is how much of a file goes into one message.
+const pieceBytes = 64 << 10
+
+// errNotArchived says that a segment has no mp4 yet, or never.
+var errNotArchived = errors.New("segment is not archived")
+
+// ListRecordings returns the mp4s of a session.
+func (s *recordingService) ListRecordings(ctx context.Context, r *recfleetv1.ListRecordingsRequest) (*recfleetv1.ListRecordingsResponse, error) {
+	if err := sessionID(r.GetSessionId()); err != nil {
+		return nil, err
+	}
+	d, err := s.catalog.Detail(ctx, r.GetSessionId())
+	if err != nil {
+		return nil, err
+	}
+	answer := &recfleetv1.ListRecordingsResponse{}
+	for _, g := range d.Segments {
+		if g.State == catalog.SegmentArchived {
+			answer.Recordings = append(answer.Recordings, recordingToProto(g, s.location))
+		}
+	}
+	return answer, nil
+}
+
+// DownloadRecording sends one mp4.
+func (s *recordingService) DownloadRecording(r *recfleetv1.DownloadRecordingRequest, stream grpc.ServerStreamingServer[recfleetv1.DownloadRecordingResponse]) error {
+	if err := checkDownload(r); err != nil {
+		return err
+	}
+	ctx := stream.Context()
+	g, err := s.catalog.Segment(ctx, r.GetSessionId(), int(r.GetSegment()))
+	if err != nil {
+		return err
+	}
+	if g.State != catalog.SegmentArchived {
+		return errNotArchived
+	}
+	if r.GetOffset() > g.Recording.Bytes {
+		return fmt.Errorf("offset %d of %d bytes: %w", r.GetOffset(), g.Recording.Bytes, object.ErrRange)
+	}
+	message := &recfleetv1.DownloadRecordingResponse{Recording: recordingToProto(g, s.location)}
+	if r.GetOffset() == g.Recording.Bytes {
+		return stream.Send(message)
+	}
+	body, _, err := s.store.Get(ctx, g.Recording.ObjectKey, r.GetOffset(), -1)
+	if errors.Is(err, object.ErrNotFound) {
+		return fmt.Errorf("read %s: %w: %w", g.Recording.ObjectKey, object.ErrUnavailable, err) // it was there
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(send(stream, message, body), body.Close())
+}
+
+// send sends the body in pieces, with the first of which goes the message.
+func send(stream grpc.ServerStreamingServer[recfleetv1.DownloadRecordingResponse], message *recfleetv1.DownloadRecordingResponse, body io.Reader) error {
+	buffer := make([]byte, pieceBytes)
+	for {
+		n, err := io.ReadFull(body, buffer)
+		if n > 0 {
+			message.Data = buffer[:n]
+			if err := stream.Send(message); err != nil {
+				return err
+			}
+			message = &recfleetv1.DownloadRecordingResponse{}
+		}
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("read recording: %w", err)
+		}
+	}
+}

@@ -1,0 +1,56 @@
+package api
+
+import (
+	"context"
+	"errors"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/recfleet/recfleet/coordinator/catalog"
+	"github.com/recfleet/recfleet/coordinator/jobs"
+	"github.com/recfleet/recfleet/coordinator/sessions"
+	"github.com/recfleet/recfleet/internal/bus"
+	"github.com/recfleet/recfleet/internal/object"
+)
+
+// toStatus is the one place where errors become gRPC codes. told is false where the caller is told nothing of what is
+// wrong; then the error is for the log.
+func toStatus(err error) (_ error, told bool) {
+	var field *fieldError
+	code := codes.Unavailable
+	switch {
+	case err == nil:
+		return nil, true
+	case errors.Is(err, sessions.ErrBus):
+		return status.Error(codes.Unavailable, "the bus is not available; try again"), false
+	case errors.Is(err, object.ErrUnavailable):
+		return status.Error(codes.Unavailable, "the archive is not available; try again"), false
+	case errors.As(err, &field):
+		code = codes.InvalidArgument
+	case errors.Is(err, catalog.ErrPageToken):
+		return status.Error(codes.InvalidArgument, "page_token: was not made for this query"), true
+	case errors.Is(err, bus.ErrKey):
+		return status.Error(codes.InvalidArgument, "bus_public_key: is not the public key of a bus user"), true
+	case errors.Is(err, catalog.ErrConflict), errors.Is(err, catalog.ErrLimit), errors.Is(err, jobs.ErrMismatch):
+		code = codes.InvalidArgument
+	case errors.Is(err, catalog.ErrNotFound), errors.Is(err, errNotArchived):
+		code = codes.NotFound
+	case errors.Is(err, catalog.ErrEventHole), errors.Is(err, object.ErrRange):
+		code = codes.OutOfRange
+	case errors.Is(err, catalog.ErrEnded), errors.Is(err, catalog.ErrLeaseLost), errors.Is(err, sessions.ErrNoSpace):
+		code = codes.FailedPrecondition
+	case errors.Is(err, context.Canceled):
+		return status.Error(codes.Canceled, "the call was canceled"), true
+	case errors.Is(err, context.DeadlineExceeded):
+		return status.Error(codes.DeadlineExceeded, "the call took too long"), true
+	}
+	if code == codes.Unavailable {
+		if s, ok := status.FromError(err); ok {
+			return s.Err(), true
+		}
+		// What is left is the server's side: its disk, its database. The caller may try again; the reason is not its business.
+		return status.Error(code, "the server could not do it now; try again"), false
+	}
+	return status.Error(code, oneLine(err.Error(), maxReason)), true
+}

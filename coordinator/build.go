@@ -1,0 +1,53 @@
+package coordinator
+
+import (
+	"google.golang.org/grpc"
+
+	"github.com/recfleet/recfleet/coordinator/access"
+	"github.com/recfleet/recfleet/coordinator/api"
+	"github.com/recfleet/recfleet/coordinator/catalog"
+	"github.com/recfleet/recfleet/coordinator/finish"
+	"github.com/recfleet/recfleet/coordinator/front"
+	"github.com/recfleet/recfleet/coordinator/ingest"
+	"github.com/recfleet/recfleet/coordinator/jobs"
+	"github.com/recfleet/recfleet/coordinator/purge"
+	"github.com/recfleet/recfleet/coordinator/sessions"
+	"github.com/recfleet/recfleet/coordinator/watch"
+)
+
+// parts are what runs.
+type parts struct {
+	board  *jobs.Board
+	watch  *watch.Watch
+	finish *finish.Finish
+	purge  *purge.Purge
+	server *grpc.Server
+}
+
+// build makes the parts and ties them together; it starts nothing and cannot fail.
+func (c Config) build(store *catalog.Catalog) parts {
+	var p parts
+	p.finish = finish.New(store, c.Broker, c.Store, c.Logger.Named("finish"))
+	p.purge = purge.New(store, c.Broker, c.Logger.Named("purge"))
+	p.board = jobs.New(jobs.Config{
+		Catalog: store, Archive: c.Store, Lease: c.Lease, Logger: c.Logger.Named("jobs"),
+		Ended: func() {
+			p.purge.Archived.Raise()
+			p.finish.Due.Raise()
+		},
+	})
+	custody := ingest.New(store, c.Broker, p.board.Announce, c.Logger.Named("ingest"))
+	p.watch = watch.New(watch.Config{
+		Catalog: store, Salvager: custody, Patience: c.Patience, Closed: p.finish.Due.Raise, Logger: c.Logger.Named("watch"),
+	})
+	p.server = api.NewServer(api.Config{
+		Catalog: store, Board: p.board, Grants: c.Broker, Store: c.Store, Location: c.Location, Access: access.New(c.Tokens),
+		Credentials: front.Credentials(), Encode: c.Encode, Lease: c.Lease, Logger: c.Logger.Named("api"),
+		Sessions: sessions.New(sessions.Config{
+			Catalog: store, Bus: c.Broker, Ingest: custody, Space: c.space, Seen: p.watch.Seen, Ended: p.finish.Due.Raise,
+			Settings: sessions.Settings{FrameRate: c.FrameRate, SegmentLength: c.SegmentLength, Template: c.Location.Template},
+			Logger:   c.Logger.Named("sessions"),
+		}),
+	})
+	return p
+}

@@ -1,0 +1,185 @@
+// Package coordinator leads recordings: it answers agents, encoders and people, keeps the catalog, and does the duties
+// that nobody asks for.
+//
+//	agents ----> api ---> sessions --> ingest --+
+//	people ----> api ---> catalog <-------------+--> jobs <-- api <-- encoders
+//	                        ^
+//	   watch (lost agents), finish (sessions), purge (chunks), jobs (leases)
+//
+// Run wires the packages below this one and runs them; none of them knows Run. What comes in is a Config with everything
+// opened that others share: the bus, the archive, a listener. What always holds: what was promised to an agent or an
+// encoder is in the catalog before it is promised, so that the process may be killed at any instant.
+package coordinator
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/recfleet/recfleet/coordinator/api"
+	"github.com/recfleet/recfleet/coordinator/catalog"
+	"github.com/recfleet/recfleet/coordinator/front"
+	"github.com/recfleet/recfleet/coordinator/sessions"
+	"github.com/recfleet/recfleet/internal/bus"
+	"github.com/recfleet/recfleet/internal/identity"
+	"github.com/recfleet/recfleet/internal/object"
+)
+
+// Config is what a coordinator needs. The fields above the line must be set; the others have defaults.
+type Config struct {
+	// CatalogPath is the SQLite database, made where there is none.
+	CatalogPath string
+	Broker      *bus.Broker
+	Store       object.Store
+	// Location is where Store lies, with the template of the sessions' folders.
+	Location object.Location
+	// Listener gives plain TCP connections; Run closes it.
+	Listener net.Listener
+	// TLS has the server's certificate.
+	TLS    *tls.Config
+	Tokens identity.Tokens
+	Logger hclog.Logger
+
+	// Web makes the handler of browsers' requests on the same port; nil answers them with 404.
+	Web func(*catalog.Catalog) http.Handler
+	// Ready is called once when calls are served.
+	Ready func()
+	// FrameRate is 1 to 60, default 5; SegmentLength 1 s to 1 h, default 300 s. They hold for sessions that start from now on.
+	FrameRate     int
+	SegmentLength time.Duration
+	// FreeBytes tells what the server's disk has left; below MinFreeBytes (default 500 MB) no session starts. nil where the
+	// bus and the archive are on other hosts.
+	FreeBytes    func() (uint64, error)
+	MinFreeBytes uint64
+	// Patience is how long an agent may be silent before its session is taken over, default 30 s.
+	Patience time.Duration
+	// Lease is how long an encoder keeps a job without a Sync, default 30 s.
+	Lease time.Duration
+	// Encode is how mp4s are made; default preset medium, CRF 23, a keyframe at least every 10 s.
+	Encode api.EncodeSettings
+	// UnsafeBroker accepts a broker that acknowledges what is not on its disk.
+	UnsafeBroker bool
+}
+
+// Defaults of settings.
+const (
+	DefaultFrameRate     = 5
+	DefaultSegmentLength = 300 * time.Second
+)
+
+const (
+	minFrameRate, maxFrameRate         = 1, 60
+	minSegmentLength, maxSegmentLength = time.Second, time.Hour
+
+	defaultMinFree  = 500_000_000
+	defaultPatience = 30 * time.Second
+	defaultLease    = 30 * time.Second
+	checkTimeout    = 30 * time.Second
+)
+
+// ErrConfig says that a setting cannot be used; the text names it.
+var ErrConfig = errors.New("coordinator settings")
+
+// withDefaults fills in what is not set and checks what is.
+func (c Config) withDefaults() (Config, error) {
+	c.FrameRate = orDefault(c.FrameRate, DefaultFrameRate)
+	c.SegmentLength = orDefault(c.SegmentLength, DefaultSegmentLength)
+	c.MinFreeBytes = orDefault(c.MinFreeBytes, defaultMinFree)
+	c.Patience = orDefault(c.Patience, defaultPatience)
+	c.Lease = orDefault(c.Lease, defaultLease)
+	c.Encode.Preset = orDefault(c.Encode.Preset, "medium")
+	c.Encode.CRF = orDefault(c.Encode.CRF, 23)
+	c.Encode.KeyframeInterval = orDefault(c.Encode.KeyframeInterval, 10*time.Second)
+	switch {
+	case c.FrameRate < minFrameRate || c.FrameRate > maxFrameRate:
+		return c, fmt.Errorf("%w: frame rate %d is not within %d to %d", ErrConfig, c.FrameRate, minFrameRate, maxFrameRate)
+	case c.SegmentLength < minSegmentLength || c.SegmentLength > maxSegmentLength:
+		return c, fmt.Errorf("%w: segment length %v is not within %v to %v", ErrConfig, c.SegmentLength, minSegmentLength, maxSegmentLength)
+	case c.Broker == nil || c.Store == nil || c.Listener == nil || c.TLS == nil || c.Logger == nil:
+		return c, fmt.Errorf("%w: broker, store, listener, TLS and logger are needed", ErrConfig)
+	case c.Tokens.Admin == "":
+		return c, fmt.Errorf("%w: admin token is missing", ErrConfig)
+	}
+	return c, nil
+}
+
+func orDefault[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}
+
+// Run serves until ctx is done, then drains and returns nil. It blocks. It closes the listener and its own catalog, and
+// nothing else of the Config. It refuses, with bus.ErrUnsafeBroker, a broker that may lose what it has acknowledged.
+func Run(ctx context.Context, cfg Config) (err error) {
+	cfg, err = cfg.withDefaults()
+	if err != nil {
+		return err
+	}
+	defer cfg.Listener.Close() //nolint:errcheck // serving has closed it unless opening failed
+
+	if err := cfg.check(ctx); err != nil {
+		return err
+	}
+	store, err := catalog.Open(ctx, cfg.CatalogPath)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+
+	p := cfg.build(store)
+	web := http.NotFoundHandler()
+	if cfg.Web != nil {
+		web = cfg.Web(store)
+	}
+
+	group, running := errgroup.WithContext(ctx)
+	for _, run := range []func(context.Context) error{p.board.Run, p.watch.Run, p.finish.Run, p.purge.Run} {
+		group.Go(func() error { return run(running) })
+	}
+	group.Go(func() error {
+		return front.Serve(running, front.Config{
+			Listener: cfg.Listener, TLS: cfg.TLS, GRPC: p.server, Web: web, Ready: cfg.Ready, Logger: cfg.Logger.Named("front"),
+		})
+	})
+	return group.Wait()
+}
+
+// check looks at what the coordinator depends on.
+func (c Config) check(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	if err := c.Store.Check(ctx); err != nil {
+		return err
+	}
+	err := c.Broker.Check(ctx)
+	if errors.Is(err, bus.ErrUnsafeBroker) && c.UnsafeBroker {
+		c.Logger.Warn("unsafe broker was accepted", "error", err)
+		return nil
+	}
+	return err
+}
+
+// space refuses new sessions when the disk is nearly full.
+func (c Config) space() error {
+	if c.FreeBytes == nil {
+		return nil
+	}
+	free, err := c.FreeBytes()
+	if err != nil {
+		return fmt.Errorf("read free disk space: %w", err)
+	}
+	if free < c.MinFreeBytes {
+		return fmt.Errorf("%d MB are free, %d MB are needed: %w", free/1e6, c.MinFreeBytes/1e6, sessions.ErrNoSpace)
+	}
+	return nil
+}

@@ -1,0 +1,198 @@
+// Package finish completes sessions.
+//
+// What comes in is a session whose books are closed and whose segments are all archived or quarantined. What goes out to
+// the archive is metadata.json, about the desktop, and manifest.json, which lists every segment with its hash and every gap
+// with its cause. What always holds: a session is final only when both are in the archive; every stretch of a final session
+// is in an archived segment or in a gap; a session with a quarantined segment keeps its chunks on the bus.
+package finish
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/recfleet/recfleet/coordinator/catalog"
+	"github.com/recfleet/recfleet/coordinator/coverage"
+	"github.com/recfleet/recfleet/coordinator/duty"
+	"github.com/recfleet/recfleet/internal/object"
+)
+
+const (
+	every = time.Second
+	// pause is how long a session is left alone that could not be finished.
+	pause = 5 * time.Second
+)
+
+// Causes of the gaps that are declared here.
+const (
+	causeUnexplained = "unexplained"
+	causeStarting    = "capture_starting"
+	causeQuarantined = "segment_quarantined"
+	causeNothing     = "nothing_recorded"
+)
+
+// Bus holds the streams of sessions; see bus.Broker.
+type Bus interface {
+	DeleteSession(ctx context.Context, session string) error
+}
+
+// Archive takes what belongs to a session; see object.Store.
+type Archive interface {
+	Put(ctx context.Context, key string, body io.ReadSeeker, opts object.PutOptions) (object.Info, error)
+}
+
+// Finish is the duty.
+type Finish struct {
+	// Due says that a session may be ready.
+	Due duty.Signal
+
+	catalog *catalog.Catalog
+	bus     Bus
+	archive Archive
+	logger  hclog.Logger
+	resting map[string]time.Time // sessions to leave alone until then; only Step touches it
+}
+
+// New returns the duty.
+func New(c *catalog.Catalog, bus Bus, archive Archive, logger hclog.Logger) *Finish {
+	return &Finish{Due: duty.NewSignal(), catalog: c, bus: bus, archive: archive, logger: logger, resting: map[string]time.Time{}}
+}
+
+// Run repeats Step until ctx is done.
+func (f *Finish) Run(ctx context.Context) error {
+	return duty.Duty{Every: every, Signal: f.Due, Step: f.Step, Logger: f.logger}.Run(ctx)
+}
+
+// Step finishes every session that is ready. It is not to be called twice at a time.
+func (f *Finish) Step(ctx context.Context) error {
+	ready, err := f.catalog.Finishable(ctx)
+	if err != nil {
+		return err
+	}
+	var failed error
+	for _, id := range ready {
+		if time.Now().Before(f.resting[id]) {
+			continue
+		}
+		delete(f.resting, id)
+		if err := f.finish(ctx, id); err != nil {
+			f.resting[id] = time.Now().Add(pause)
+			failed = errors.Join(failed, fmt.Errorf("finish session %s: %w", id, err))
+		}
+	}
+	return failed
+}
+
+// finish takes one session through its last steps. Each of them may be done again: what is written depends on the catalog
+// alone, so that a second run writes the same bytes.
+func (f *Finish) finish(ctx context.Context, id string) error {
+	d, err := f.catalog.Detail(ctx, id)
+	if err != nil {
+		return err
+	}
+	if found := f.unaccounted(d); len(found) > 0 {
+		if err := f.catalog.AddGaps(ctx, id, found); err != nil {
+			return err
+		}
+		if d, err = f.catalog.Detail(ctx, id); err != nil {
+			return err
+		}
+	}
+	state, reason := outcome(d)
+	if err := f.put(ctx, d.Session.ArchivePrefix+"metadata.json", metadataOf(d)); err != nil {
+		return err
+	}
+	if err := f.put(ctx, d.Session.ArchivePrefix+"manifest.json", manifestOf(d, state, reason)); err != nil {
+		return err
+	}
+	if quarantined(d) == 0 {
+		if err := f.bus.DeleteSession(ctx, id); err != nil {
+			return err
+		}
+	}
+	if err := f.catalog.FinishSession(ctx, id, state, reason); err != nil {
+		return err
+	}
+	f.logger.Info("session finished", "session_id", id, "state", state, "reason", reason, "segments", len(d.Segments), "gaps", len(d.Gaps))
+	return nil
+}
+
+// unaccounted returns gaps for every stretch of a session that is neither in a segment nor in a gap.
+func (f *Finish) unaccounted(d catalog.Detail) []catalog.Gap {
+	var found []catalog.Gap
+	if len(d.Segments) == 0 {
+		for _, h := range coverage.Holes(d, d.Session.Start, d.Session.End) {
+			found = append(found, catalog.Gap{Start: h.Start, End: h.End, Cause: causeNothing})
+		}
+		return found
+	}
+	withQuarantine := d
+	for _, s := range d.Segments {
+		if s.State == catalog.SegmentQuarantined {
+			g := catalog.Gap{
+				Start: s.Start, End: s.End, Cause: causeQuarantined,
+				Detail: fmt.Sprintf("segment %d could not be encoded; its chunks are kept on the bus", s.Segment),
+			}
+			found = append(found, g)
+			withQuarantine.Gaps = append(withQuarantine.Gaps[:len(withQuarantine.Gaps):len(withQuarantine.Gaps)], g)
+		}
+	}
+	for _, h := range coverage.Holes(withQuarantine, d.Session.Start, d.Session.End) {
+		g := catalog.Gap{Start: h.Start, End: h.End, Cause: causeUnexplained}
+		if h.Start.Equal(d.Session.Start) && h.After == d.Segments[0].Segment {
+			g.Cause = causeStarting
+		} else {
+			f.logger.Error("unexplained gap found", "session_id", d.Session.ID, "start", h.Start, "end", h.End, "after_segment", h.Before)
+		}
+		found = append(found, g)
+	}
+	return found
+}
+
+// outcome returns the state in which a session ends, and why.
+func outcome(d catalog.Detail) (catalog.SessionState, string) {
+	reason := d.Session.StateReason
+	if n := quarantined(d); n > 0 {
+		if reason != "" {
+			reason += "; "
+		}
+		reason += fmt.Sprintf("%d of %d segments quarantined", n, len(d.Segments))
+	}
+	switch {
+	case len(d.Segments) == 0:
+		if reason == "" {
+			reason = "nothing was captured"
+		}
+		return catalog.SessionEmpty, reason
+	case d.Session.EndedBy == catalog.PartyCoordinator:
+		return catalog.SessionInterrupted, reason
+	}
+	return catalog.SessionComplete, reason
+}
+
+func quarantined(d catalog.Detail) (n int) {
+	for _, s := range d.Segments {
+		if s.State == catalog.SegmentQuarantined {
+			n++
+		}
+	}
+	return n
+}
+
+func (f *Finish) put(ctx context.Context, key string, document any) error {
+	content, err := encode(document)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", key, err)
+	}
+	_, err = f.archive.Put(ctx, key, bytes.NewReader(content), object.PutOptions{ContentType: "application/json", SHA256: sha256.Sum256(content)})
+	if errors.Is(err, object.ErrExists) {
+		f.logger.Error("foreign object seen in the archive", "object_key", key)
+	}
+	return err
+}

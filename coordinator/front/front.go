@@ -1,0 +1,232 @@
+// Package front serves machines and people on one TLS port.
+//
+// After the handshake a connection goes to gRPC or to HTTP by what the client offered: a gRPC client offers nothing but
+// h2, a browser offers http/1.1 as well. Nothing is sniffed and gRPC keeps its own transport.
+package front
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+)
+
+const (
+	handshakeTimeout = 10 * time.Second
+	drainTimeout     = 15 * time.Second
+	// maxHandshakes bounds the connections that are not through their handshake.
+	maxHandshakes = 1024
+)
+
+// Config is what Serve needs.
+type Config struct {
+	// Listener gives plain connections; Serve closes it.
+	Listener net.Listener
+	// TLS has the certificates. What it says of protocols is replaced.
+	TLS *tls.Config
+	// GRPC must be made with Credentials.
+	GRPC *grpc.Server
+	Web  http.Handler
+	// Ready, where it is set, is called once connections are served.
+	Ready  func()
+	Logger hclog.Logger
+}
+
+// Serve serves until ctx is done, then takes no more connections, lets calls under way end for a while, and returns nil.
+func Serve(ctx context.Context, cfg Config) error {
+	web := &http.Server{
+		Handler: cfg.Web, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: log.New(complaints{cfg.Logger}, "", 0), Protocols: new(http.Protocols),
+	}
+	web.Protocols.SetHTTP1(true)
+	web.Protocols.SetHTTP2(true)
+	s := &split{cfg: cfg, machines: newQueue(cfg.Listener.Addr()), people: newQueue(cfg.Listener.Addr())}
+
+	serving, stop := context.WithCancel(ctx)
+	defer stop()
+	var group errgroup.Group
+	ended := func(what string, err error) error {
+		stop() // one part cannot go on without the others
+		if err != nil && ctx.Err() == nil && !errors.Is(err, net.ErrClosed) {
+			return fmt.Errorf("serve %s: %w", what, err)
+		}
+		return nil
+	}
+	group.Go(func() error { return ended("connections", s.accept(serving)) })
+	group.Go(func() error { return ended("grpc", cfg.GRPC.Serve(s.machines)) })
+	group.Go(func() error { return ended("http", web.Serve(s.people)) })
+	group.Go(func() error {
+		<-serving.Done()
+		_ = cfg.Listener.Close() // accept says what is wrong with it
+		drain(cfg.GRPC, web)
+		return nil
+	})
+	if cfg.Ready != nil {
+		cfg.Ready()
+	}
+	return group.Wait()
+}
+
+// drain lets calls and requests under way end.
+func drain(machines *grpc.Server, people *http.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	defer cancel()
+	var both sync.WaitGroup
+	both.Go(func() {
+		defer context.AfterFunc(ctx, machines.Stop)()
+		machines.GracefulStop()
+	})
+	both.Go(func() {
+		if people.Shutdown(ctx) != nil {
+			_ = people.Close()
+		}
+	})
+	both.Wait()
+}
+
+// split hands connections out.
+type split struct {
+	cfg              Config
+	machines, people *queue
+}
+
+// accept takes connections until the listener is closed; then those in their handshake are waited for.
+func (s *split) accept(ctx context.Context) error {
+	var handshakes errgroup.Group
+	handshakes.SetLimit(maxHandshakes)
+	defer func() {
+		_ = handshakes.Wait() // they return nothing
+		_ = s.machines.Close()
+		_ = s.people.Close()
+	}()
+	for {
+		conn, err := s.cfg.Listener.Accept()
+		if err != nil {
+			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+				return nil
+			}
+			var temporary net.Error
+			if errors.As(err, &temporary) && temporary.Timeout() {
+				continue
+			}
+			return err
+		}
+		handshakes.Go(func() error {
+			s.handshake(ctx, conn)
+			return nil
+		})
+	}
+}
+
+func (s *split) handshake(ctx context.Context, plain net.Conn) {
+	to := s.people
+	cfg := s.cfg.TLS.Clone()
+	cfg.NextProtos = []string{"h2", "http/1.1"}
+	cfg.MinVersion = tls.VersionTLS13
+	cfg.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		if slices.Equal(hello.SupportedProtos, []string{"h2"}) {
+			to = s.machines
+		}
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	conn := tls.Server(plain, cfg)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		s.cfg.Logger.Debug("handshake was not finished", "peer", plain.RemoteAddr().String(), "error", err)
+		_ = plain.Close()
+		return
+	}
+	to.put(conn)
+}
+
+// queue is a listener that is filled by hand.
+type queue struct {
+	addr   net.Addr
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newQueue(addr net.Addr) *queue {
+	return &queue{addr: addr, conns: make(chan net.Conn), closed: make(chan struct{})}
+}
+
+// put hands a connection over, or closes it where nobody takes it any more.
+func (q *queue) put(conn net.Conn) {
+	select {
+	case q.conns <- conn:
+	case <-q.closed:
+		_ = conn.Close()
+	}
+}
+
+// Accept returns the next connection.
+func (q *queue) Accept() (net.Conn, error) {
+	select {
+	case conn := <-q.conns:
+		return conn, nil
+	case <-q.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close ends Accept; it may be called twice.
+func (q *queue) Close() error {
+	q.once.Do(func() { close(q.closed) })
+	return nil
+}
+
+// Addr returns the address of the real listener.
+func (q *queue) Addr() net.Addr { return q.addr }
+
+// complaints logs what net/http says of single connections.
+type complaints struct{ logger hclog.Logger }
+
+func (c complaints) Write(b []byte) (int, error) {
+	c.logger.Debug("http server said", "text", string(b))
+	return len(b), nil
+}
+
+// Credentials are for a gRPC server whose connections are through their TLS handshake when it gets them.
+func Credentials() credentials.TransportCredentials { return done{} }
+
+type done struct{}
+
+var errNotTLS = errors.New("connection is not TLS")
+
+// ServerHandshake passes the connection on as it is.
+func (done) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	secured, ok := conn.(*tls.Conn)
+	if !ok || !secured.ConnectionState().HandshakeComplete {
+		return nil, nil, errNotTLS
+	}
+	return conn, credentials.TLSInfo{
+		State: secured.ConnectionState(), CommonAuthInfo: credentials.CommonAuthInfo{SecurityLevel: credentials.PrivacyAndIntegrity},
+	}, nil
+}
+
+// ClientHandshake refuses: this side only serves.
+func (done) ClientHandshake(context.Context, string, net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	return nil, nil, errNotTLS
+}
+
+// Info names the protocol.
+func (done) Info() credentials.ProtocolInfo { return credentials.ProtocolInfo{SecurityProtocol: "tls"} }
+
+// Clone returns the same: it holds nothing.
+func (d done) Clone() credentials.TransportCredentials { return d }
+
+// OverrideServerName does nothing.
+func (done) OverrideServerName(string) error { return nil }

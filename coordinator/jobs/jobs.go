@@ -1,0 +1,275 @@
+// Package jobs hands the encoding of segments out to encoders and takes the results back.
+//
+// What comes in are the encoders' Syncs and reports; what goes out are leases. What always holds: a job is with one encoder
+// at a time, under a generation that every report must carry; a lease that is not renewed runs out and the job is
+// rescued; three attempts that fail on content quarantine a segment, and nothing else ever does.
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/recfleet/recfleet/coordinator/catalog"
+	"github.com/recfleet/recfleet/coordinator/duty"
+	"github.com/recfleet/recfleet/internal/object"
+)
+
+const (
+	// maxFailures is how many attempts may fail on content.
+	maxFailures = 3
+	// recheck is how often a waiting Sync looks for work nobody announced: what becomes due by time, or was made by another
+	// coordinator.
+	recheck = time.Second
+	// rescueEvery is how often leases are looked at.
+	rescueEvery = time.Second
+	maxGrant    = 64
+
+	firstBackoff = 2 * time.Second
+	maxBackoff   = time.Minute
+)
+
+// ErrMismatch says that a result does not fit its segment; the text names the field.
+var ErrMismatch = errors.New("does not fit the segment")
+
+// Archive tells what lies in the archive; see object.Store.
+type Archive interface {
+	Stat(ctx context.Context, key string) (object.Info, error)
+}
+
+// Config is what a Board needs.
+type Config struct {
+	Catalog *catalog.Catalog
+	Archive Archive
+	// Lease is how long a lease lasts without a Sync that names it.
+	Lease time.Duration
+	// Ended is called after a segment was archived or quarantined.
+	Ended  func()
+	Logger hclog.Logger
+}
+
+// Board is where jobs hang until an encoder takes them. It is safe for concurrent use.
+type Board struct {
+	cfg     Config
+	started time.Time
+	stopped chan struct{}
+
+	mu    sync.Mutex
+	added chan struct{} // closed, and replaced, when a job is added
+}
+
+// New returns a board.
+func New(cfg Config) *Board {
+	return &Board{cfg: cfg, started: time.Now(), stopped: make(chan struct{}), added: make(chan struct{})}
+}
+
+// Announce wakes the Syncs that wait for work.
+func (b *Board) Announce() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	close(b.added)
+	b.added = make(chan struct{})
+}
+
+func (b *Board) announced() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.added
+}
+
+// Encoder is how an encoder stands.
+type Encoder struct {
+	ID       string
+	Free     int // jobs it can take
+	Held     []catalog.Held
+	Wait     time.Duration // how long to wait where nothing is to be said
+	Draining bool
+}
+
+// Sync renews the encoder's leases and returns those it has lost and new ones. It blocks for up to e.Wait while there is
+// nothing to return, but never so long that a held lease could run out. Each call leases anew.
+func (b *Board) Sync(ctx context.Context, e Encoder) (granted []catalog.Leased, lost []string, err error) {
+	now := time.Now()
+	lost, takenBack, err := b.cfg.Catalog.RenewLeases(ctx, e.ID, e.Held, now, now.Add(b.cfg.Lease))
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, j := range takenBack {
+		b.cfg.Logger.Info("job taken back", "job_id", j.ID, "encoder_id", e.ID, "generation", j.Generation)
+	}
+	if len(takenBack) > 0 {
+		b.Announce()
+	}
+	if e.Draining || e.Free < 1 {
+		e.Free = 0
+	}
+	wait := e.Wait
+	if len(e.Held) > 0 {
+		wait = min(wait, b.cfg.Lease/3)
+	}
+	deadline := time.NewTimer(wait)
+	defer deadline.Stop()
+	for {
+		announced := b.announced()
+		if granted, err = b.lease(ctx, e); err != nil || len(granted) > 0 || len(lost) > 0 || wait <= 0 {
+			return granted, lost, err
+		}
+		if again, err := b.await(ctx, announced, deadline.C); err != nil || !again {
+			return nil, lost, err
+		}
+	}
+}
+
+// await blocks until there may be work; it returns false when it is time to answer.
+func (b *Board) await(ctx context.Context, announced <-chan struct{}, deadline <-chan time.Time) (bool, error) {
+	again := time.NewTimer(recheck)
+	defer again.Stop()
+	select {
+	case <-ctx.Done():
+		return false, ctx.Err()
+	case <-b.stopped:
+		return false, nil
+	case <-deadline:
+		return false, nil
+	case <-announced:
+		return true, nil
+	case <-again.C:
+		return true, nil
+	}
+}
+
+func (b *Board) lease(ctx context.Context, e Encoder) ([]catalog.Leased, error) {
+	now := time.Now()
+	if e.Free == 0 {
+		return nil, nil
+	}
+	if ok, err := b.cfg.Catalog.HasWork(ctx, now); err != nil || !ok {
+		return nil, err
+	}
+	granted, err := b.cfg.Catalog.LeaseJobs(ctx, e.ID, min(e.Free, maxGrant), now, now.Add(b.cfg.Lease))
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range granted {
+		b.cfg.Logger.Info("job leased", "job_id", l.Job.ID, "encoder_id", e.ID, "generation", l.Job.Generation, "attempt", l.Job.Failures+1)
+	}
+	return granted, nil
+}
+
+// ObjectKey is where the mp4 of a segment goes.
+func ObjectKey(prefix string, segment int) string {
+	return fmt.Sprintf("%svideo-%06d.mp4", prefix, segment)
+}
+
+// Complete commits an archived mp4. It is catalog.ErrLeaseLost where the lease is not, or no longer, this one, and
+// ErrMismatch where the mp4 cannot be the segment's or is not in the archive. Idempotent for the same lease and result.
+func (b *Board) Complete(ctx context.Context, id string, generation int64, r catalog.Recording) error {
+	l, err := b.cfg.Catalog.Job(ctx, id)
+	if err != nil {
+		return err
+	}
+	if err := fits(l, r); err != nil {
+		return err
+	}
+	if err := b.inArchive(ctx, r); err != nil {
+		return fmt.Errorf("complete job %s: %w", id, err)
+	}
+	if err := b.cfg.Catalog.CompleteJob(ctx, id, generation, r); err != nil {
+		return err
+	}
+	b.cfg.Logger.Info("segment archived", "session_id", l.Job.Session, "segment", l.Job.Segment, "object_key", r.ObjectKey, "bytes", r.Bytes,
+		"encoder_id", r.EncoderID)
+	b.cfg.Ended()
+	return nil
+}
+
+// fits compares a result with its segment.
+func fits(l catalog.Leased, r catalog.Recording) error {
+	want := l.Seal.End.Sub(l.Seal.Start)
+	frame := time.Second / time.Duration(max(l.FrameRate, 1))
+	const rounding = 2 * time.Millisecond // of the mp4's time base
+	switch {
+	case r.ObjectKey != ObjectKey(l.ArchivePrefix, l.Job.Segment):
+		return fmt.Errorf("object_key: is not the one that was leased: %w", ErrMismatch)
+	case r.Frames != l.Seal.Frames:
+		return fmt.Errorf("frame_count: %d instead of %d: %w", r.Frames, l.Seal.Frames, ErrMismatch)
+	case r.Width != even(l.Seal.Width):
+		return fmt.Errorf("width: %d instead of %d: %w", r.Width, even(l.Seal.Width), ErrMismatch)
+	case r.Height != even(l.Seal.Height):
+		return fmt.Errorf("height: %d instead of %d: %w", r.Height, even(l.Seal.Height), ErrMismatch)
+	case (r.Duration - want).Abs() > frame+rounding:
+		return fmt.Errorf("duration: %v instead of %v: %w", r.Duration, want, ErrMismatch)
+	}
+	return nil
+}
+
+func even(n int) int { return n + n%2 }
+
+// inArchive makes sure that the object is where the coordinator will look for it: after this its source is dropped.
+func (b *Board) inArchive(ctx context.Context, r catalog.Recording) error {
+	info, err := b.cfg.Archive.Stat(ctx, r.ObjectKey)
+	switch {
+	case errors.Is(err, object.ErrNotFound):
+		return fmt.Errorf("object_key: nothing is archived there; do encoder and coordinator have the same archive?: %w", ErrMismatch)
+	case err != nil:
+		return err
+	case info.Bytes != r.Bytes:
+		return fmt.Errorf("bytes: %d instead of %d: %w", r.Bytes, info.Bytes, ErrMismatch)
+	case !info.SHA256.IsZero() && info.SHA256 != object.Digest(r.SHA256):
+		return fmt.Errorf("sha256: %s instead of %s: %w", r.SHA256, info.SHA256, ErrMismatch)
+	}
+	return nil
+}
+
+// Fail gives a job back. content says that the segment itself is at fault; only that counts.
+func (b *Board) Fail(ctx context.Context, id string, generation int64, encoder string, content bool, detail string) error {
+	f := catalog.Failure{Encoder: encoder, Content: content, Detail: detail, Limit: maxFailures, Backoff: backoff}
+	j, err := b.cfg.Catalog.FailJob(ctx, id, generation, f, time.Now())
+	if err != nil {
+		return err
+	}
+	if j.State == catalog.JobQuarantined {
+		b.cfg.Logger.Error("segment quarantined", "session_id", j.Session, "segment", j.Segment, "failures", j.Failures, "detail", detail)
+		b.cfg.Ended()
+		return nil
+	}
+	b.cfg.Logger.Warn("job failed", "job_id", id, "encoder_id", encoder, "content", content, "failures", j.Failures, "setbacks", j.Setbacks,
+		"detail", detail, "next_attempt", j.Available)
+	return nil
+}
+
+// backoff doubles from failure to failure; its half is random, so that what failed together does not return together.
+func backoff(n int) time.Duration {
+	d := min(firstBackoff<<min(max(n-1, 0), 16), maxBackoff)
+	return d/2 + rand.N(d/2)
+}
+
+// Step rescues the jobs whose leases have run out. Leases from before the coordinator started get their full time from
+// then: their encoders could not renew them while it was away.
+func (b *Board) Step(ctx context.Context) error {
+	if time.Since(b.started) < b.cfg.Lease {
+		return nil
+	}
+	rescued, err := b.cfg.Catalog.RescueJobs(ctx, time.Now())
+	if err != nil {
+		return err
+	}
+	for _, j := range rescued {
+		b.cfg.Logger.Warn("job rescued", "job_id", j.ID, "encoder_id", j.Encoder, "generation", j.Generation)
+	}
+	if len(rescued) > 0 {
+		b.Announce()
+	}
+	return nil
+}
+
+// Run rescues until ctx is done; then the Syncs that wait are answered at once. Call it once.
+func (b *Board) Run(ctx context.Context) error {
+	defer close(b.stopped)
+	return duty.Duty{Every: rescueEvery, Step: b.Step, Logger: b.cfg.Logger}.Run(ctx)
+}
