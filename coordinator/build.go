@@ -1,6 +1,9 @@
 package coordinator
 
 import (
+	"fmt"
+	"net/http"
+
 	"google.golang.org/grpc"
 
 	"github.com/recfleet/recfleet/coordinator/access"
@@ -13,6 +16,7 @@ import (
 	"github.com/recfleet/recfleet/coordinator/purge"
 	"github.com/recfleet/recfleet/coordinator/sessions"
 	"github.com/recfleet/recfleet/coordinator/watch"
+	"github.com/recfleet/recfleet/coordinator/web"
 )
 
 // parts are what runs.
@@ -22,11 +26,22 @@ type parts struct {
 	finish *finish.Finish
 	purge  *purge.Purge
 	server *grpc.Server
+	page   http.Handler
 }
 
-// build makes the parts and ties them together; it starts nothing and cannot fail.
-func (c Config) build(store *catalog.Catalog) parts {
-	var p parts
+// build makes the parts and ties them together; it starts nothing.
+func (c Config) build(store *catalog.Catalog) (p parts, err error) {
+	control := access.New(c.Tokens)
+	p.page, err = web.New(web.Config{
+		Sessions: store, Objects: c.Store, Logger: c.Logger.Named("web"),
+		Admits: func(token string) bool {
+			role, ok := control.Role(token)
+			return ok && role == access.RoleAdmin
+		},
+	})
+	if err != nil {
+		return p, fmt.Errorf("make page: %w", err)
+	}
 	p.finish = finish.New(store, c.Broker, c.Store, c.Logger.Named("finish"))
 	p.purge = purge.New(store, c.Broker, c.Logger.Named("purge"))
 	p.board = jobs.New(jobs.Config{
@@ -41,7 +56,7 @@ func (c Config) build(store *catalog.Catalog) parts {
 		Catalog: store, Salvager: custody, Patience: c.Patience, Closed: p.finish.Due.Raise, Logger: c.Logger.Named("watch"),
 	})
 	p.server = api.NewServer(api.Config{
-		Catalog: store, Board: p.board, Grants: c.Broker, Store: c.Store, Location: c.Location, Access: access.New(c.Tokens),
+		Catalog: store, Board: p.board, Grants: c.Broker, Store: c.Store, Location: c.Location, Access: control,
 		Credentials: front.Credentials(), Encode: c.Encode, Lease: c.Lease, Logger: c.Logger.Named("api"),
 		Sessions: sessions.New(sessions.Config{
 			Catalog: store, Bus: c.Broker, Ingest: custody, Space: c.space, Seen: p.watch.Seen, Ended: p.finish.Due.Raise,
@@ -49,5 +64,5 @@ func (c Config) build(store *catalog.Catalog) parts {
 			Logger:   c.Logger.Named("sessions"),
 		}),
 	})
-	return p
+	return p, nil
 }

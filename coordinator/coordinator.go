@@ -2,7 +2,7 @@
 // that nobody asks for.
 //
 //	agents ----> api ---> sessions --> ingest --+
-//	people ----> api ---> catalog <-------------+--> jobs <-- api <-- encoders
+//	people --> api, web -> catalog <------------+--> jobs <-- api <-- encoders
 //	                        ^
 //	   watch (lost agents), finish (sessions), purge (chunks), jobs (leases)
 //
@@ -17,7 +17,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -47,8 +46,6 @@ type Config struct {
 	Tokens identity.Tokens
 	Logger hclog.Logger
 
-	// Web makes the handler of browsers' requests on the same port; nil answers them with 404.
-	Web func(*catalog.Catalog) http.Handler
 	// Ready is called once when calls are served.
 	Ready func()
 	// FrameRate is 1 to 60, default 5; SegmentLength 1 s to 1 h, default 300 s. They hold for sessions that start from now on.
@@ -136,10 +133,9 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 
-	p := cfg.build(store)
-	web := http.NotFoundHandler()
-	if cfg.Web != nil {
-		web = cfg.Web(store)
+	p, err := cfg.build(store)
+	if err != nil {
+		return err
 	}
 
 	group, running := errgroup.WithContext(ctx)
@@ -148,7 +144,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	}
 	group.Go(func() error {
 		return front.Serve(running, front.Config{
-			Listener: cfg.Listener, TLS: cfg.TLS, GRPC: p.server, Web: web, Ready: cfg.Ready, Logger: cfg.Logger.Named("front"),
+			Listener: cfg.Listener, TLS: cfg.TLS, GRPC: p.server, Web: p.page, Ready: cfg.Ready, Logger: cfg.Logger.Named("front"),
 		})
 	})
 	return group.Wait()

@@ -2,8 +2,11 @@ package coordinator_test
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -472,6 +475,23 @@ func TestRoles(t *testing.T) {
 	wantCode(t, err, codes.Unauthenticated, "")
 	_, err = recfleetv1.NewAgentServiceClient(w.admin).Sync(t.Context(), &recfleetv1.AgentServiceSyncRequest{})
 	wantCode(t, err, codes.InvalidArgument, "session_id")
+}
+
+func TestPageIsOnTheSamePort(t *testing.T) {
+	w := newWorld(t, coordinator.Config{})
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM([]byte(w.authority.CACertificate()))
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13}}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport, Timeout: 10 * time.Second}
+	answer, err := client.Get("https://" + w.address + "/login")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if body, err := io.ReadAll(answer.Body); err != nil || answer.StatusCode != http.StatusOK || !bytes.Contains(body, []byte("<html")) {
+		t.Errorf("%s: %s, %v", answer.Status, body, err)
+	}
 }
 
 func TestBadSettings(t *testing.T) {
