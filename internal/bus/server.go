@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"time"
 
@@ -78,6 +79,15 @@ func StartServer(cfg ServerConfig) (*Server, error) {
 
 // URL returns where clients reach the server.
 func (s *Server) URL() string { return "tls://" + s.server.Addr().String() }
+
+// URLFor returns where clients reach the server under another name of its host.
+func (s *Server) URLFor(host string) string {
+	_, port, err := net.SplitHostPort(s.server.Addr().String())
+	if err != nil {
+		return s.URL()
+	}
+	return "tls://" + net.JoinHostPort(host, port)
+}
 
 // Shutdown stops the server and blocks until its streams are closed.
 func (s *Server) Shutdown() {

@@ -1,0 +1,230 @@
+// Package standalone runs everything of recfleet's server side in one process: an embedded broker, the coordinator with its
+// catalog and page, and an encoder, with a directory as the archive unless another location is given.
+//
+// It is the one place that knows both the coordinator and the encoder. They talk to each other as they do between hosts,
+// through the port that agents use.
+package standalone
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"github.com/recfleet/recfleet/coordinator"
+	"github.com/recfleet/recfleet/encoder"
+	"github.com/recfleet/recfleet/internal/bus"
+	"github.com/recfleet/recfleet/internal/identity"
+	"github.com/recfleet/recfleet/internal/object"
+)
+
+// Config says how to run.
+type Config struct {
+	// DataDir keeps everything: identity, broker, catalog, work files and, unless Archive is set, the recordings.
+	DataDir string
+	// Listen is HOST:PORT of the API and the page; port 0 means any.
+	Listen string
+	// BusListen is HOST:PORT of the broker for agents; empty means Listen's host and any port.
+	BusListen string
+	// Host is the name or address by which others reach this host; empty means Listen's host, or the host's own name where
+	// that is the unspecified address.
+	Host string
+	// Archive is where recordings go; empty means DataDir/archive.
+	Archive string
+	// FrameRate and SegmentLength are told to agents; 0 means the coordinator's defaults.
+	FrameRate     int
+	SegmentLength time.Duration
+	// Slots is how many segments are encoded at the same time.
+	Slots  int
+	Logger hclog.Logger
+	// Ready is called once when everything serves, with the address to reach it.
+	Ready func(address string)
+}
+
+// busShare is how much of the free disk the broker may fill: a full store is an error at once, a full disk is silence.
+const busShare = 0.8
+
+// Run serves until ctx is done, then stops taking work, finishes what is held, and closes the broker last. It blocks.
+// ErrConfig and object.ErrLocation name a setting that cannot be used.
+func Run(ctx context.Context, cfg Config) error {
+	cfg, location, err := cfg.complete()
+	if err != nil {
+		return err
+	}
+	authority, err := identity.OpenAuthority(cfg.path("identity"))
+	if err != nil {
+		return err
+	}
+	tokens, err := identity.OpenTokens(cfg.path("identity"))
+	if err != nil {
+		return err
+	}
+	certificate, err := authority.ServerCertificate([]string{cfg.Host})
+	if err != nil {
+		return err
+	}
+	serverTLS := &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS13}
+
+	server, trust, err := cfg.startBroker(serverTLS)
+	if err != nil {
+		return err
+	}
+	defer server.Shutdown()
+	broker, err := bus.DialBroker(ctx, bus.BrokerConfig{
+		Trust: trust, URLs: []string{server.URLFor(cfg.Host)}, CA: authority.CACertificate(), Server: server, Logger: cfg.Logger.Named("bus"),
+	})
+	if err != nil {
+		return err
+	}
+	defer broker.Close()
+	store, err := object.Open(ctx, location, object.Config{Logger: cfg.Logger.Named("archive")})
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	listener, err := net.Listen("tcp", cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("%w: listen: %w", ErrConfig, err)
+	}
+
+	client := identity.Client{Address: reachable(cfg.Host, listener.Addr()), CACertificate: authority.CACertificate()}
+	if err := cfg.writeClients(client, tokens); err != nil {
+		listener.Close()
+		return err
+	}
+	client.Token = tokens.Encoder
+	conn, err := client.Dial()
+	if err != nil {
+		listener.Close()
+		return err
+	}
+	defer conn.Close()
+
+	// The encoder drains before the coordinator stops answering it.
+	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopServing()
+	group, running := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		return coordinator.Run(serving, coordinator.Config{
+			CatalogPath: cfg.path("catalog.db"), Broker: broker, Store: store, Location: location, Listener: listener, TLS: serverTLS,
+			Tokens: tokens, FrameRate: cfg.FrameRate, SegmentLength: cfg.SegmentLength, FreeBytes: cfg.freeBytes,
+			Logger: cfg.Logger.Named("coordinator"), Ready: func() { cfg.Ready(client.Address) },
+		})
+	})
+	group.Go(func() error {
+		defer stopServing()
+		return encoder.Run(running, encoder.Config{
+			Client: conn, Store: store, WorkDir: cfg.path("work"), Slots: cfg.Slots, Host: cfg.Host, Logger: cfg.Logger.Named("encoder"),
+		})
+	})
+	return group.Wait()
+}
+
+func (c Config) path(name string) string { return filepath.Join(c.DataDir, name) }
+
+// startBroker starts the embedded broker with what it may fill of the disk.
+func (c Config) startBroker(serverTLS *tls.Config) (*bus.Server, *bus.Trust, error) {
+	trust, err := bus.OpenTrust(c.path("bus"))
+	if err != nil {
+		return nil, nil, err
+	}
+	host, port, err := splitAddress("bus listen", c.BusListen)
+	if err != nil {
+		return nil, nil, err
+	}
+	free, err := c.freeBytes()
+	if err != nil {
+		return nil, nil, err
+	}
+	server, err := bus.StartServer(bus.ServerConfig{
+		Dir: c.path("bus"), Host: host, Port: port, TLS: serverTLS, Trust: trust, StoreBytes: int64(float64(free) * busShare),
+		Logger: c.Logger.Named("bus"),
+	})
+	return server, trust, err
+}
+
+// writeClients writes a client file for each role.
+func (c Config) writeClients(client identity.Client, tokens identity.Tokens) error {
+	for name, token := range map[string]string{"client.json": tokens.Admin, "agent.json": tokens.Agent, "encoder.json": tokens.Encoder} {
+		client.Token = token
+		if err := client.Write(c.path(name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// freeBytes tells what the data directory's disk has left.
+func (c Config) freeBytes() (uint64, error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(c.DataDir, &s); err != nil {
+		return 0, fmt.Errorf("read free space of %s: %w", c.DataDir, err)
+	}
+	return s.Bavail * uint64(s.Bsize), nil
+}
+
+// ErrConfig means that a setting cannot be used; the text names it.
+var ErrConfig = errors.New("recfleet settings")
+
+// complete fills in what is not set and checks what is.
+func (c Config) complete() (Config, object.Location, error) {
+	if c.DataDir == "" {
+		return c, object.Location{}, fmt.Errorf("%w: data directory is missing", ErrConfig)
+	}
+	var err error
+	if c.DataDir, err = filepath.Abs(c.DataDir); err == nil {
+		err = os.MkdirAll(c.DataDir, 0o700)
+	}
+	if err != nil {
+		return c, object.Location{}, fmt.Errorf("%w: data directory: %w", ErrConfig, err)
+	}
+	host, _, err := splitAddress("listen", c.Listen)
+	if err != nil {
+		return c, object.Location{}, err
+	}
+	if c.BusListen == "" {
+		c.BusListen = net.JoinHostPort(host, "0")
+	}
+	if c.Host == "" {
+		c.Host = host
+		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+			if c.Host, err = os.Hostname(); err != nil {
+				return c, object.Location{}, fmt.Errorf("%w: host: %w", ErrConfig, err)
+			}
+		}
+	}
+	if c.Archive == "" {
+		c.Archive = "file://" + c.path("archive")
+	}
+	if c.Slots < 1 {
+		return c, object.Location{}, fmt.Errorf("%w: slots: %d is none", ErrConfig, c.Slots)
+	}
+	location, err := object.ParseLocation(c.Archive)
+	return c, location, err
+}
+
+func splitAddress(name, address string) (host string, port int, err error) {
+	tcp, err := net.ResolveTCPAddr("tcp", address)
+	if err != nil {
+		return "", 0, fmt.Errorf("%w: %s: %w", ErrConfig, name, err)
+	}
+	host, _, err = net.SplitHostPort(address)
+	return host, tcp.Port, err
+}
+
+// reachable is a listener's address under the host's name.
+func reachable(host string, listening net.Addr) string {
+	_, port, err := net.SplitHostPort(listening.String())
+	if err != nil {
+		return listening.String()
+	}
+	return net.JoinHostPort(host, port)
+}
