@@ -31,6 +31,8 @@ const (
 	DefaultDrain = 50 * time.Second
 	// leftDrain is how long sessions of earlier processes are waited for once the live one is done.
 	leftDrain = 5 * time.Second
+	// usualFrameRate is what a coordinator orders unless its policy says otherwise.
+	usualFrameRate = 5
 )
 
 // Config says what to record and for whom.
@@ -154,8 +156,19 @@ func (a *Agent) record(ctx context.Context, registrar session.Registrar) error {
 	if err != nil {
 		return errors.Join(err, display.Close())
 	}
-	s, err := a.spool.Create(a.registration(geometryOf(g)))
+	// The session begins with its first picture. Where none comes, it begins all the same, with a gap.
+	start := a.line.Now()
+	primed, err := capture.Prime(ctx, capture.Config{
+		Display: a.cfg.Display, Authority: a.cfg.Authority, FrameRate: usualFrameRate, Now: a.line.Now, Logger: a.log.Named("capture"),
+	}, geometryOf(g))
 	if err != nil {
+		a.log.Warn("capture not primed", "error", err)
+	} else {
+		start = primed.At()
+	}
+	s, err := a.spool.Create(a.registration(geometryOf(g), start))
+	if err != nil {
+		primed.Close()
 		return errors.Join(err, display.Close())
 	}
 	defer func() {
@@ -165,13 +178,14 @@ func (a *Agent) record(ctx context.Context, registrar session.Registrar) error {
 	}()
 	grant, err := a.register(ctx, registrar, s)
 	if err != nil {
+		primed.Close()
 		err = errors.Join(err, display.Close())
 		if s.Registration().SessionID == "" {
 			return errors.Join(err, s.Remove())
 		}
 		return err
 	}
-	return a.run(ctx, registrar, s, grant, display)
+	return a.run(ctx, registrar, s, grant, desk{display, primed})
 }
 
 // register gives up when the agent is stopped.
@@ -192,11 +206,17 @@ func (a *Agent) register(ctx context.Context, registrar session.Registrar, s *sp
 	return registrar.Register(ctx, s)
 }
 
-func (a *Agent) run(ctx context.Context, registrar session.Registrar, s *spool.Session, grant bus.Grant, display *x11.Display) error {
+// desk is the desktop as it was opened.
+type desk struct {
+	display *x11.Display
+	primed  *capture.Primed // nil where no picture came
+}
+
+func (a *Agent) run(ctx context.Context, registrar session.Registrar, s *spool.Session, grant bus.Grant, d desk) error {
 	reg := s.Registration()
 	grab := capture.New(capture.Config{
 		Display: a.cfg.Display, Authority: a.cfg.Authority, FrameRate: reg.Settings.FrameRate, SegmentLength: reg.Settings.SegmentLength,
-		Start: reg.Start, Now: a.line.Now, Sink: s, Room: a.spool.Room, Logger: a.log.Named("capture"),
+		Primed: d.primed, Start: reg.Start, Now: a.line.Now, Sink: s, Room: a.spool.Room, Logger: a.log.Named("capture"),
 	})
 	link := session.New(session.Config{
 		Spool: s, Client: registrar.Client, Key: registrar.Key, Grant: &grant, Frames: grab.Frames, Logger: a.log.Named("session"),
@@ -215,7 +235,7 @@ func (a *Agent) run(ctx context.Context, registrar session.Registrar, s *spool.S
 	var watching, grabbing, keeping, linking sync.WaitGroup
 	var grabErr, keepErr, linkErr error
 	linked := make(chan struct{})
-	watching.Go(func() { a.watch(grabCtx, display, geometries) })
+	watching.Go(func() { a.watch(grabCtx, d.display, geometries) })
 	grabbing.Go(func() {
 		defer endGrab()
 		grabErr = grab.Run(grabCtx, geometries)
@@ -385,7 +405,7 @@ func endOf(s *spool.Session) (time.Time, error) {
 }
 
 // registration describes the desktop.
-func (a *Agent) registration(g spool.Geometry) spool.Registration {
+func (a *Agent) registration(g spool.Geometry, start time.Time) spool.Registration {
 	host, _ := os.Hostname()
 	metadata := map[string]string{"hostname": host, "os": osName(), "display": a.cfg.Display, "user": a.cfg.User, "agent_version": a.cfg.Version}
 	for k, v := range a.cfg.Metadata {
@@ -396,7 +416,7 @@ func (a *Agent) registration(g spool.Geometry) spool.Registration {
 		instance = v
 	}
 	return spool.Registration{
-		RequestID: session.NewRequestID(), Start: a.line.Start(), Display: a.cfg.Display, User: a.cfg.User, Instance: instance,
+		RequestID: session.NewRequestID(), Start: start, Display: a.cfg.Display, User: a.cfg.User, Instance: instance,
 		Stack: a.cfg.Metadata["stack"], Fleet: a.cfg.Metadata["fleet"], Metadata: metadata, Geometry: g,
 	}
 }

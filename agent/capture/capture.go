@@ -46,6 +46,8 @@ type Config struct {
 	Authority     string
 	FrameRate     int
 	SegmentLength time.Duration
+	// Primed, where it is set, has the first frame already; Run takes it over.
+	Primed *Primed
 	// Start is when the session began, Now its present.
 	Start time.Time
 	Now   func() time.Time
@@ -102,6 +104,7 @@ func (c *Capture) Geometry() *spool.Geometry { return c.geometry.Load() }
 func (c *Capture) Run(ctx context.Context, geometries <-chan *spool.Geometry) error {
 	defer c.readers.Wait()
 	defer c.halt()
+	c.adopt(c.cfg.Primed)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
