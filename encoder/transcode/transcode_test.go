@@ -352,6 +352,15 @@ func TestFFmpegThatMisbehaves(t *testing.T) {
 	}
 }
 
+func TestFullDisk(t *testing.T) {
+	f := flatFilm(640, 480, 0, ms(200), ms(400))
+	cfg := f.config(t)
+	cfg.Path = "/dev/full"
+	if err := Run(t.Context(), cfg, f.next()); !errors.Is(err, ErrNoSpace) {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestFFmpegIsMissing(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	f := flatFilm(16, 16, 0)
