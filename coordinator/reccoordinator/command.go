@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/recfleet/recfleet/coordinator"
+)
+
+const (
+	exitFailed   = 1
+	exitBadInput = 2
+)
+
+// badInput is an error that the caller of the program can mend.
+type badInput struct{ error }
+
+func (b badInput) Unwrap() error { return b.error }
+
+// settings are what the command line says.
+type settings struct {
+	dataDir, listen, archive string
+	hosts                    []string
+	natsURLs                 []string
+	natsTrust, natsCA        string
+	frameRate                int
+	segmentLength            time.Duration
+	unsafeBroker             bool
+	logLevel                 string
+}
+
+// run is the program but for signals and the exit.
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+	started := false
+	command := serveCommand(getenv, &started, stdout, stderr)
+	command.AddCommand(brokerConfigCommand(getenv, &started, stdout))
+	command.SetArgs(args)
+	command.SetOut(stdout)
+	command.SetErr(stderr)
+	err := command.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintf(stderr, "reccoordinator: %s\n", strings.Join(strings.Fields(err.Error()), " "))
+	if errors.As(err, new(badInput)) || !started {
+		return exitBadInput
+	}
+	return exitFailed
+}
+
+func serveCommand(getenv func(string) string, started *bool, stdout, stderr io.Writer) *cobra.Command {
+	var s settings
+	command := &cobra.Command{
+		Use:   "reccoordinator --data-dir DIR --listen HOST:PORT --archive URL --nats-url URL",
+		Short: "Lead recordings: sessions, receipts, encode jobs, the catalog, the page",
+		Long: "Lead recordings: sessions, receipts, encode jobs, the catalog, the page.\n\n" +
+			"It writes client.json (admin), agent.json and encoder.json to the data directory: what recctl, agents and encoders\n" +
+			"need to reach it. They hold secrets.\n" +
+			"Every flag may also be given by an environment variable, --data-dir as RECFLEET_DATA_DIR and so on; the flag wins.\n" +
+			"The first signal lets calls under way end, the second ends the program at once.\n" +
+			"Exit codes: 0 after a signal, 1 failed, 2 bad input.",
+		Args: cobra.NoArgs, SilenceErrors: true, SilenceUsage: true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := applyEnvironment(cmd.Flags(), getenv); err != nil {
+				return err
+			}
+			*started = true
+			return s.serve(cmd.Context(), stdout, stderr)
+		},
+	}
+	f := command.Flags()
+	f.StringVar(&s.dataDir, "data-dir", "", "`DIR` for the catalog, keys and tokens")
+	f.StringVar(&s.listen, "listen", "", "`HOST:PORT` for agents, encoders, recctl and browsers")
+	f.StringSliceVar(&s.hosts, "host", nil, "further `NAME` or address under which the coordinator is reached; the first one goes into the client files")
+	f.StringVar(&s.archive, "archive", "", "`URL` of the archive: file:///path or s3://bucket[@endpoint]/prefix, with a template of the sessions' folders")
+	f.StringSliceVar(&s.natsURLs, "nats-url", nil, "`URL` of a NATS server, as tls://host:4222; may be repeated")
+	f.StringVar(&s.natsTrust, "nats-trust", "", "`DIR` with the keys that the NATS servers trust (default DATA_DIR/bus)")
+	f.StringVar(&s.natsCA, "nats-ca", "", "`FILE` with the PEM certificate of the NATS servers' authority (default the coordinator's own)")
+	f.IntVar(&s.frameRate, "frame-rate", coordinator.DefaultFrameRate, "captured frames a second, 1 to 60")
+	f.DurationVar(&s.segmentLength, "segment-length", coordinator.DefaultSegmentLength, "length of a segment, 1s to 1h")
+	f.BoolVar(&s.unsafeBroker, "unsafe-broker", false, "accept a broker that acknowledges what is not on its disk")
+	f.StringVar(&s.logLevel, "log-level", "info", "trace, debug, info, warn or error")
+	return command
+}
+
+// check reports the first setting that cannot be right.
+func (s settings) check() error {
+	switch {
+	case s.dataDir == "":
+		return errors.New("--data-dir is missing")
+	case s.listen == "":
+		return errors.New("--listen is missing")
+	case s.archive == "":
+		return errors.New("--archive is missing")
+	case len(s.natsURLs) == 0:
+		return errors.New("--nats-url is missing")
+	case hclog.LevelFromString(s.logLevel) == hclog.NoLevel:
+		return fmt.Errorf("log level %q is unknown", s.logLevel)
+	}
+	if _, _, err := net.SplitHostPort(s.listen); err != nil {
+		return fmt.Errorf("--listen %q is not HOST:PORT", s.listen)
+	}
+	return nil
+}
+
+// applyEnvironment sets the flags that were not given from their twins in the environment.
+func applyEnvironment(flags *pflag.FlagSet, getenv func(string) string) error {
+	var err error
+	flags.VisitAll(func(f *pflag.Flag) {
+		name := "RECFLEET_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		value := getenv(name)
+		if f.Changed || value == "" || f.Name == "help" {
+			return
+		}
+		if setErr := flags.Set(f.Name, value); setErr != nil && err == nil {
+			err = fmt.Errorf("%s: %w", name, setErr)
+		}
+	})
+	return err
+}

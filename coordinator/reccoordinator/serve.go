@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/recfleet/recfleet/coordinator"
+	"github.com/recfleet/recfleet/internal/bus"
+	"github.com/recfleet/recfleet/internal/identity"
+	"github.com/recfleet/recfleet/internal/object"
+)
+
+// identityDir is where, in the data directory, the authority and the tokens are.
+func identityDir(dataDir string) string { return filepath.Join(dataDir, "identity") }
+
+// serve opens what the settings name and runs the coordinator.
+func (s settings) serve(ctx context.Context, stdout, stderr io.Writer) error {
+	if err := s.check(); err != nil {
+		return badInput{err}
+	}
+	location, err := object.ParseLocation(s.archive)
+	if err != nil {
+		return badInput{err}
+	}
+	if err := os.MkdirAll(s.dataDir, 0o700); err != nil {
+		return badInput{err}
+	}
+	logger := hclog.New(&hclog.LoggerOptions{Name: "reccoordinator", Level: hclog.LevelFromString(s.logLevel), Output: stderr})
+	authority, err := identity.OpenAuthority(identityDir(s.dataDir))
+	if err != nil {
+		return badInput{err}
+	}
+	tokens, err := identity.OpenTokens(identityDir(s.dataDir))
+	if err != nil {
+		return badInput{err}
+	}
+	broker, err := s.dialBroker(ctx, authority, logger.Named("bus"))
+	if err != nil {
+		return badInput{err}
+	}
+	defer broker.Close()
+	store, err := object.Open(ctx, location, object.Config{Logger: logger.Named("object")})
+	if err != nil {
+		return badInput{err}
+	}
+	defer store.Close() //nolint:errcheck // what was put is durable already
+	listener, err := net.Listen("tcp", s.listen)
+	if err != nil {
+		return badInput{err}
+	}
+	certificate, address, err := s.present(authority, tokens, listener.Addr())
+	if err != nil {
+		return errors.Join(badInput{err}, listener.Close())
+	}
+	disks := []string{s.dataDir}
+	if location.Scheme == object.SchemeFile {
+		disks = append(disks, location.Dir)
+	}
+	err = coordinator.Run(ctx, coordinator.Config{
+		CatalogPath: filepath.Join(s.dataDir, "catalog.db"), Broker: broker, Store: store, Location: location, Listener: listener,
+		TLS:    &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS13},
+		Tokens: tokens, Logger: logger, FrameRate: s.frameRate, SegmentLength: s.segmentLength, UnsafeBroker: s.unsafeBroker,
+		FreeBytes: coordinator.DiskSpace(disks...),
+		Ready:     func() { fmt.Fprintf(stdout, "reccoordinator ready at %s\n", address) },
+	})
+	if errors.Is(err, coordinator.ErrConfig) || errors.Is(err, bus.ErrUnsafeBroker) {
+		return badInput{err}
+	}
+	return err
+}
+
+// dialBroker reaches the broker with the keys that it trusts.
+func (s settings) dialBroker(ctx context.Context, authority *identity.Authority, logger hclog.Logger) (*bus.Broker, error) {
+	dir := s.natsTrust
+	if dir == "" {
+		dir = filepath.Join(s.dataDir, "bus")
+	}
+	trust, err := bus.OpenTrust(dir)
+	if err != nil {
+		return nil, err
+	}
+	ca := authority.CACertificate()
+	if s.natsCA != "" {
+		raw, err := os.ReadFile(s.natsCA)
+		if err != nil {
+			return nil, err
+		}
+		ca = string(raw)
+	}
+	return bus.DialBroker(ctx, bus.BrokerConfig{Trust: trust, URLs: s.natsURLs, CA: ca, Logger: logger})
+}
+
+// present makes the server's certificate and the client files for the address at which the coordinator is reached.
+func (s settings) present(authority *identity.Authority, tokens identity.Tokens, at net.Addr) (tls.Certificate, string, error) {
+	host, _, err := net.SplitHostPort(s.listen)
+	if err != nil {
+		return tls.Certificate{}, "", err
+	}
+	_, port, err := net.SplitHostPort(at.String())
+	if err != nil {
+		return tls.Certificate{}, "", err
+	}
+	names := s.hosts
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		own, err := os.Hostname()
+		if err != nil {
+			return tls.Certificate{}, "", fmt.Errorf("find own name: %w", err)
+		}
+		names = append(names, own)
+	} else {
+		names = append(names, host)
+	}
+	certificate, err := authority.ServerCertificate(names)
+	if err != nil {
+		return tls.Certificate{}, "", err
+	}
+	address := net.JoinHostPort(names[0], port)
+	for name, token := range map[string]string{"client.json": tokens.Admin, "agent.json": tokens.Agent, "encoder.json": tokens.Encoder} {
+		c := identity.Client{Address: address, CACertificate: authority.CACertificate(), Token: token}
+		if err := c.Write(filepath.Join(s.dataDir, name)); err != nil {
+			return tls.Certificate{}, "", err
+		}
+	}
+	return certificate, address, nil
+}
