@@ -200,3 +200,32 @@ func TestSecondAgentOnASpoolIsRefused(t *testing.T) {
 		t.Errorf("the first agent is %s", a.Status().State)
 	}
 }
+
+func TestWhatTheServerLostIsSentAgain(t *testing.T) {
+	x := desktop.Start(t, 320, 240)
+	c := startCoordinator(t)
+	c.set(func() { c.lose = 1 })
+	dir := t.TempDir()
+	a := runAgent(t, c, x.Display(), dir)
+	a.await(a.Durable())
+	await(t, func() bool { return a.Status().Segments >= 2 && a.Status().ReportedEvents >= 2 })
+	c.set(func() { // as after a restore from an older backup
+		for _, s := range c.sessions {
+			s.events = s.events[:1]
+		}
+	})
+	if err := a.stop(); err != nil {
+		t.Fatal(err)
+	}
+	s := c.all()[0]
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lose != 0 || s.end == nil || s.seals() < 2 || len(leftFiles(t, dir)) != 0 {
+		t.Errorf("end %v, %d seals, left %v", s.end, s.seals(), leftFiles(t, dir))
+	}
+	for i, e := range s.events {
+		if e.GetNumber() != int64(i+1) {
+			t.Errorf("event %d is number %d", i+1, e.GetNumber())
+		}
+	}
+}

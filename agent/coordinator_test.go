@@ -34,6 +34,7 @@ type coordinator struct {
 	sessions map[string]*told // by session id
 	deaf     bool             // answers Unavailable
 	stopFor  string
+	lose     int32 // the bus loses this segment once, before it is looked at
 }
 
 // told is what agents said of a session.
@@ -183,6 +184,12 @@ func (c *coordinator) Sync(ctx context.Context, q *recfleetv1.AgentServiceSyncRe
 		seal := s.seal(n)
 		if seal == nil {
 			continue
+		}
+		if n == c.lose {
+			c.lose = 0
+			if err := c.broker.PurgeSegment(ctx, q.GetSessionId(), int(n)); err != nil {
+				return nil, err
+			}
 		}
 		headers, err := c.broker.Headers(ctx, q.GetSessionId(), int(n))
 		if err != nil {

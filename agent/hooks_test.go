@@ -251,3 +251,61 @@ func TestBadInputIsOneLineAndExitCode2(t *testing.T) {
 		t.Errorf("%d sessions, pid %d", len(c.all()), p.pid())
 	}
 }
+
+func TestSignals(t *testing.T) {
+	x := desktop.Start(t, 320, 240)
+	c := startCoordinator(t)
+	p := build(t, c, x.Display())
+	p.mustStart()
+	pid := p.pid()
+	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	await(t, func() bool { return p.pid() == 0 })
+	await(t, func() bool { return len(leftFiles(t, p.spool)) == 0 })
+	if s := c.all()[0]; s.end.GetReason() != "stopped by signal" {
+		t.Errorf("end %v", s.end)
+	}
+	// The first signal cannot drain while the coordinator is away; the second does not wait.
+	p.mustStart()
+	pid = p.pid()
+	c.set(func() { c.deaf = true })
+	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	await(t, func() bool {
+		st, err := control.Query(t.Context(), p.spool)
+		return err == nil && st.State == control.StateStopping
+	})
+	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	await(t, func() bool { return p.pid() == 0 })
+	if len(leftFiles(t, p.spool)) == 0 {
+		t.Error("a session without its receipts left the spool")
+	}
+}
+
+// What cannot be handed over in time stays, and the hook says so.
+func TestStopWithoutTheServerKeepsTheSpool(t *testing.T) {
+	x := desktop.Start(t, 320, 240)
+	c := startCoordinator(t)
+	p := build(t, c, x.Display())
+	p.mustStart()
+	c.set(func() { c.deaf = true })
+	code, out, errs := p.call("stop", "--spool-dir", p.spool, "--wait", "3s")
+	if code != 1 || out != "" || !strings.Contains(errs, "stay in the spool") || strings.Count(errs, "\n") != 1 {
+		t.Errorf("exit %d, %q, %q", code, out, errs)
+	}
+	if p.pid() != 0 || len(leftFiles(t, p.spool)) == 0 {
+		t.Errorf("pid %d, left %v", p.pid(), leftFiles(t, p.spool))
+	}
+	c.set(func() { c.deaf = false })
+	p.mustStart()
+	if code, _, errs := p.call("stop", "--spool-dir", p.spool); code != 0 || len(leftFiles(t, p.spool)) != 0 {
+		t.Errorf("exit %d, %q, left %v", code, errs, leftFiles(t, p.spool))
+	}
+	if all := c.all(); len(all) != 2 || all[0].end.GetReason() != "stopped by hook" {
+		t.Errorf("%d sessions, end %v", len(all), all[0].end)
+	}
+}
