@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -147,7 +148,7 @@ func (s *service) DownloadRecording(r *recfleetv1.DownloadRecordingRequest, stre
 		}
 		data = data[n:]
 	}
-	if end == errHang {
+	if errors.Is(end, errHang) {
 		<-stream.Context().Done()
 	}
 	return end

@@ -198,7 +198,7 @@ func TestExitCodes(t *testing.T) {
 		"nothing":           {exit: exitUsage, want: "needs a command"},
 		"only a noun":       {args: []string{"sessions"}, exit: exitUsage, want: "needs a command"},
 		"unknown command":   {args: []string{"sessions", "delete"}, exit: exitUsage, want: "unknown command"},
-		"unknown flag":      {args: []string{"sessions", "list", "--colour"}, exit: exitUsage, want: "unknown flag"},
+		"unknown flag":      {args: []string{"sessions", "list", "--color"}, exit: exitUsage, want: "unknown flag"},
 		"unknown state":     {args: []string{"sessions", "list", "--state", "lost"}, exit: exitUsage, want: "one of starting, recording"},
 		"unspecified state": {args: []string{"sessions", "list", "--state", "unspecified"}, exit: exitUsage, want: "unknown"},
 		"unknown format":    {args: []string{"sessions", "list", "-o", "xml"}, exit: exitUsage, want: "table, json and yaml"},

@@ -95,7 +95,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnusable, err)
 	}
-	defer release()
+	defer func() { _ = release() }()
 	version, err := ffmpeg.Version(ctx)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnusable, err)

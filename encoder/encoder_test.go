@@ -570,20 +570,18 @@ func TestBusAwayAtTheStart(t *testing.T) {
 }
 
 func TestRunRefuses(t *testing.T) {
-	for name, change := range map[string]func(*fixture){
-		"a refused caller": func(f *fixture) {
+	for name, change := range map[string]func(*testing.T, *fixture){
+		"a refused caller": func(_ *testing.T, f *fixture) {
 			f.coordinator.answer = func(string) error { return status.Error(codes.Unauthenticated, "unknown token") }
 		},
-		"no slots":             func(f *fixture) { f.cfg.Slots = 0 },
-		"no work directory":    func(f *fixture) { f.cfg.WorkDir = "/dev/null/work" },
-		"no store":             func(f *fixture) { f.cfg.Store = nil },
-		"no FFmpeg on machine": func(f *fixture) { t.Setenv("PATH", "/nowhere") },
+		"no slots":             func(_ *testing.T, f *fixture) { f.cfg.Slots = 0 },
+		"no work directory":    func(_ *testing.T, f *fixture) { f.cfg.WorkDir = "/dev/null/work" },
+		"no store":             func(_ *testing.T, f *fixture) { f.cfg.Store = nil },
+		"no FFmpeg on machine": func(t *testing.T, _ *fixture) { t.Setenv("PATH", "/nowhere") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
-			path := os.Getenv("PATH")
-			defer os.Setenv("PATH", path)
-			change(f)
+			change(t, f)
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
 			if err := Run(ctx, f.cfg); !errors.Is(err, ErrUnusable) || ctx.Err() != nil {

@@ -20,7 +20,7 @@ import (
 func (p *pool) start(shutdown context.Context, running *sync.WaitGroup, lease *recfleetv1.Lease) {
 	id := lease.GetJobId()
 	if p.draining || p.busy >= p.cfg.Slots || p.held[id] != nil {
-		p.cfg.Logger.Warn("lease not taken", "job", id, "generation", lease.GetGeneration())
+		p.cfg.Logger.Warn("lease not taken", "job_id", id, "generation", lease.GetGeneration())
 		return
 	}
 	// Ends when the lease is lost; work under it ends with the encoder too.
@@ -34,7 +34,7 @@ func (p *pool) start(shutdown context.Context, running *sync.WaitGroup, lease *r
 	p.busy++
 	w := worker.New(worker.Config{
 		Reader: p.link.reader, Archive: p.cfg.Store, WorkDir: p.cfg.WorkDir, Stall: p.cfg.Stall,
-		Logger: p.cfg.Logger.Named("worker").With("job", id),
+		Logger: p.cfg.Logger.Named("worker").With("job_id", id),
 	})
 	running.Go(func() {
 		defer func() { p.ended <- h }()
@@ -48,7 +48,7 @@ func (p *pool) start(shutdown context.Context, running *sync.WaitGroup, lease *r
 
 // work does one job and reports its end. working ends with the lease or the encoder, leased only with the lease.
 func (p *pool) work(working, leased context.Context, w *worker.Worker, h *held, lease *recfleetv1.Lease) {
-	logger := p.cfg.Logger.With("job", h.id, "generation", h.generation)
+	logger := p.cfg.Logger.With("job_id", h.id, "generation", h.generation)
 	logger.Info("job started", "attempt", lease.GetAttempt())
 	began := time.Now()
 	job, err := jobFromProto(lease)

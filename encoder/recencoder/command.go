@@ -125,7 +125,7 @@ func (s settings) encode(ctx context.Context, stdout, stderr io.Writer) error {
 	if err != nil {
 		return badInput{err}
 	}
-	defer store.Close()
+	defer func() { _ = store.Close() }()
 	if err := store.Check(ctx); err != nil {
 		return badInput{err}
 	}

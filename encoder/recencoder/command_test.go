@@ -33,7 +33,7 @@ func TestBadInputIsOneLineAndExitCode2(t *testing.T) {
 		env  map[string]string
 		want string
 	}{
-		"unknown flag":        {args: []string{"--colour"}, want: "unknown flag"},
+		"unknown flag":        {args: []string{"--color"}, want: "unknown flag"},
 		"argument":            {args: append(good, "now"), want: "unknown command"},
 		"nothing":             {want: "--archive is missing"},
 		"no coordinator":      {args: []string{"--archive", archive}, want: "either --config or all of"},

@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"image"
 	"io"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -37,8 +36,6 @@ var (
 
 // MaxSide is the largest width and height of a picture.
 const MaxSide = 8192
-
-var presets = []string{"ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"}
 
 // Config says what to make.
 type Config struct {
@@ -73,7 +70,7 @@ func (c Config) Validate() error {
 		return fmt.Errorf("duration %v is out of bounds", c.Duration)
 	case c.FrameRate < 1 || c.FrameRate > 60:
 		return fmt.Errorf("frame rate %d is out of bounds", c.FrameRate)
-	case !slices.Contains(presets, c.Preset):
+	case !knownPreset(c.Preset):
 		return fmt.Errorf("preset %q is unknown", c.Preset)
 	case c.CRF < 0 || c.CRF > 51:
 		return fmt.Errorf("constant rate factor %d is out of bounds", c.CRF)
@@ -83,6 +80,14 @@ func (c Config) Validate() error {
 		return fmt.Errorf("stall limit %v is out of bounds", c.Stall)
 	}
 	return nil
+}
+
+func knownPreset(name string) bool {
+	switch name {
+	case "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow":
+		return true
+	}
+	return false
 }
 
 // Picture is what was on screen from At on, counted from the start of the segment.

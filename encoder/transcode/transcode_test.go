@@ -344,7 +344,7 @@ func TestFFmpegThatMisbehaves(t *testing.T) {
 				t.Errorf("error %v, want %q, %v", err, c.want, c.is)
 			}
 			for _, other := range []error{ErrKilled, ErrNoSpace, ErrMissing} {
-				if other != c.is && errors.Is(err, other) {
+				if !errors.Is(c.is, other) && errors.Is(err, other) {
 					t.Errorf("%v is also %v", err, other)
 				}
 			}

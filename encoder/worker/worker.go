@@ -12,8 +12,8 @@ import (
 	"errors"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -97,7 +97,7 @@ func (w *Worker) encode(ctx context.Context, job Job, path string, progress func
 	stages.Go(func() {
 		err := fetch(ctx, w.cfg.Reader, job.Source, pipe)
 		if err == nil {
-			pipe.Close()
+			_ = pipe.Close()
 			return
 		}
 		pipe.CloseWithError(err)
@@ -144,11 +144,14 @@ func (w *Worker) transcode(ctx context.Context, job Job, stream io.Reader, path 
 	return &Failure{Content, err}
 }
 
+// noProgram is what the standard library says of a program that is not on the PATH.
+const noProgram = "executable file not found"
+
 // probe looks at the mp4 as a stranger would and compares it with what was announced.
 func probe(ctx context.Context, job Job, path string) (Result, error) {
 	m, err := ffmpeg.Probe(ctx, path)
 	switch {
-	case errors.Is(err, exec.ErrNotFound), errors.Is(err, os.ErrPermission):
+	case err != nil && strings.Contains(err.Error(), noProgram):
 		return Result{}, &Failure{Encoder, err}
 	case err != nil:
 		return Result{}, &Failure{Content, err}

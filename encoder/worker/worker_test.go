@@ -379,6 +379,17 @@ func TestTheEncodersFault(t *testing.T) {
 		wantFailure(t, err, Encoder, "ffmpeg")
 		f.nothingLeft(t)
 	})
+	t.Run("no ffprobe", func(t *testing.T) {
+		lookup, err := exec.LookPath("ffmpeg")
+		dir := t.TempDir()
+		if err = errors.Join(err, os.Symlink(lookup, filepath.Join(dir, "ffmpeg"))); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv("PATH", dir)
+		_, err = f.run(t.Context(), r, r.job)
+		wantFailure(t, err, Encoder, "ffprobe")
+		f.nothingLeft(t)
+	})
 	t.Run("no work directory", func(t *testing.T) {
 		f := &fixture{store: f.store, workDir: filepath.Join(f.workDir, "absent")}
 		_, err := f.run(t.Context(), r, r.job)
