@@ -21,6 +21,7 @@ import (
 	"github.com/recfleet/recfleet/internal/bus"
 	"github.com/recfleet/recfleet/internal/ffmpeg"
 	"github.com/recfleet/recfleet/internal/object"
+	"github.com/recfleet/recfleet/internal/version"
 	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
 )
 
@@ -36,7 +37,7 @@ type Config struct {
 	Slots  int
 	Logger hclog.Logger
 
-	// Host and Version are told to the coordinator, for people.
+	// Host and Version are told to the coordinator, for people; Version is the program's where it is empty.
 	Host, Version string
 	// DrainTime is how long jobs may go on after ctx has ended; 2 min.
 	DrainTime time.Duration
@@ -74,6 +75,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Stall <= 0 {
 		c.Stall = 2 * time.Minute
 	}
+	if c.Version == "" {
+		c.Version = version.Version
+	}
 	if c.Ready == nil {
 		c.Ready = func() {}
 	}
@@ -96,7 +100,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("%w: %w", ErrUnusable, err)
 	}
 	defer func() { _ = release() }()
-	version, err := ffmpeg.Version(ctx)
+	ffmpegVersion, err := ffmpeg.Version(ctx)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnusable, err)
 	}
@@ -105,7 +109,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("%w: %w", ErrUnusable, err)
 	}
 	p := &pool{
-		cfg: cfg, client: recfleetv1.NewEncoderServiceClient(cfg.Client), id: newID(), ffmpeg: version,
+		cfg: cfg, client: recfleetv1.NewEncoderServiceClient(cfg.Client), id: newID(), ffmpeg: ffmpegVersion,
 		link: busLink{key: key, dial: cfg.dialBus, logger: cfg.Logger},
 		held: map[string]*held{}, synced: make(chan syncResult, 1), ended: make(chan *held, cfg.Slots),
 	}

@@ -377,7 +377,7 @@ func TestLostLeaseStopsTheWorkAndIsNotReported(t *testing.T) {
 
 func TestALeaseThatCannotBeRenewedIsGivenUp(t *testing.T) {
 	f := newFixture(t)
-	f.lease.Duration = durationpb.New(600 * time.Millisecond)
+	f.lease.Duration = durationpb.New(2 * time.Second)
 	stop := f.run(t)
 	f.offer("s1")
 	<-f.bus.reading
@@ -387,6 +387,7 @@ func TestALeaseThatCannotBeRenewedIsGivenUp(t *testing.T) {
 	waitFor(t, func() bool { return len(workFiles(t, f.cfg.WorkDir)) == 0 })
 	close(f.bus.hold)
 	c.change(func() { c.answer = nil })
+	f.lease.Duration = durationpb.New(time.Minute)
 	f.offer("s2")
 	c.wait(t, "the next job", func() bool { return len(c.completed) == 1 })
 	if err := stop(); err != nil {

@@ -5,12 +5,12 @@ import (
 	"context"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"golang.org/x/term"
 
 	"github.com/recfleet/recfleet/cli"
+	"github.com/recfleet/recfleet/internal/version"
 )
 
 func main() {
@@ -19,10 +19,7 @@ func main() {
 	program := cli.Program{
 		Args: os.Args[1:], Getenv: os.Getenv, Stdout: os.Stdout, Stderr: os.Stderr,
 		StdoutTerminal: term.IsTerminal(int(os.Stdout.Fd())), StderrTerminal: term.IsTerminal(int(os.Stderr.Fd())),
-		Version: "unknown",
-	}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		program.Version = info.Main.Version
+		Version: version.Version,
 	}
 	os.Exit(program.Run(ctx))
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/recfleet/recfleet/encoder"
 	"github.com/recfleet/recfleet/internal/identity"
 	"github.com/recfleet/recfleet/internal/object"
+	"github.com/recfleet/recfleet/internal/version"
 )
 
 const (
@@ -49,7 +50,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 			"Every flag may also be given by an environment variable, --work-dir as RECFLEET_WORK_DIR and so on; the flag wins.\n" +
 			"The first signal finishes the jobs at hand, the second ends the program at once.\n" +
 			"Exit codes: 0 after a signal, 1 failed, 2 bad input.",
-		Version: version(), Args: cobra.NoArgs, SilenceErrors: true, SilenceUsage: true,
+		Version: version.Version, Args: cobra.NoArgs, SilenceErrors: true, SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := applyEnvironment(cmd.Flags(), getenv); err != nil {
 				return err
@@ -139,7 +140,7 @@ func (s settings) encode(ctx context.Context, stdout, stderr io.Writer) error {
 		host = "unknown"
 	}
 	err = encoder.Run(ctx, encoder.Config{
-		Client: conn, Store: store, WorkDir: s.workDir, Slots: s.slots, Logger: logger, Host: host, Version: version(),
+		Client: conn, Store: store, WorkDir: s.workDir, Slots: s.slots, Logger: logger, Host: host,
 		DrainTime: s.drainTime,
 		Ready: func() {
 			fmt.Fprintf(stdout, "recencoder is ready: coordinator %s, archive %v, %d slots\n", client.Address, location, s.slots)
