@@ -157,8 +157,11 @@ func (e *Encoder) Encode(pix []byte, at time.Duration) (FrameInfo, error) {
 	if len(pix) != len(e.cur) {
 		return FrameInfo{}, fmt.Errorf("encode picture: %d bytes instead of %d", len(pix), len(e.cur))
 	}
+	if at < 0 {
+		return FrameInfo{}, fmt.Errorf("encode picture: time %v", at)
+	}
 	at = at.Truncate(time.Microsecond)
-	if at <= e.last || at < 0 || at-max(e.last, 0) > maxStep*time.Microsecond || at > maxTime*time.Microsecond {
+	if at <= e.last || at-max(e.last, 0) > maxStep*time.Microsecond || at > maxTime*time.Microsecond {
 		return FrameInfo{}, fmt.Errorf("encode picture: time %v after %v", at, e.last)
 	}
 	if &pix[0] != &e.cur[0] {

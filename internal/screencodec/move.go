@@ -125,8 +125,8 @@ func (f *moveFinder) find(cur, prev []byte, boxes []span, changed int) []move {
 		f.votes[i] = vote{}
 	}
 	f.touched = f.touched[:0]
-	f.scan(prev, boxes, 1, f.remember)
-	f.scan(cur, boxes, 2, f.recall)
+	f.scan(prev, boxes, false)
+	f.scan(cur, boxes, true)
 	clear(f.taken)
 	for range maxDistances {
 		best := vote{n: minVotes - 1}
@@ -145,9 +145,14 @@ func (f *moveFinder) find(cur, prev []byte, boxes []span, changed int) []move {
 	return f.moves
 }
 
-// scan calls found for the features in every step-th row of the changed tiles.
-func (f *moveFinder) scan(pix []byte, boxes []span, step int, found func(hash uint64, x, y int)) {
+// scan remembers the features in the changed tiles of the picture before, or
+// recalls those in every other row of the new one.
+func (f *moveFinder) scan(pix []byte, boxes []span, recall bool) {
 	g := f.geometry
+	step := 1
+	if recall {
+		step = 2
+	}
 	for ty := range g.rows {
 		line := boxes[ty*g.cols : (ty+1)*g.cols]
 		for tx := 0; tx < g.cols; tx++ {
@@ -171,7 +176,11 @@ func (f *moveFinder) scan(pix []byte, boxes []span, step int, found func(hash ui
 					p := load(row[i:])
 					h = h<<2 + uint64(p+1)*0x9e3779b97f4a7c15
 					if h>>(64-featureBits) == 0 && p != last && i >= featureRun*4 {
-						found(h, x0+i/4, y)
+						if recall {
+							f.recall(h, x0+i/4, y)
+						} else {
+							f.remember(h, x0+i/4, y)
+						}
 					}
 					last = p
 				}

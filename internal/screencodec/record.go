@@ -25,14 +25,14 @@ const (
 // bytes at its beginning and then the payload; the result is a part of b.
 func sealRecord(b []byte, kind Kind, step time.Duration) []byte {
 	var head [maxRecordHead]byte
-	payload := b[maxRecordHead:]
 	h := append(head[:0], byte(kind))
-	h = binary.AppendUvarint(h, uint64(len(payload)))
+	h = binary.AppendUvarint(h, uint64(len(b)-maxRecordHead))
 	h = binary.AppendUvarint(h, uint64(step/time.Microsecond))
-	sum := crc32.Update(crc32.Checksum(h, castagnoli), castagnoli, payload)
-	h = binary.LittleEndian.AppendUint32(h, sum)
-	rec := b[maxRecordHead-len(h):]
+	n := len(h)
+	rec := b[maxRecordHead-n-4:]
 	copy(rec, h)
+	sum := crc32.Update(crc32.Checksum(rec[:n], castagnoli), castagnoli, b[maxRecordHead:])
+	binary.LittleEndian.PutUint32(rec[n:], sum)
 	return rec
 }
 
