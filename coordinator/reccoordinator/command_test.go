@@ -49,7 +49,7 @@ func TestBadInputIsOneLineAndExitCode2(t *testing.T) {
 		env  string
 		want string
 	}{
-		"unknown flag":    {args: []string{"--colour"}, want: "unknown flag"},
+		"unknown flag":    {args: []string{"--paint"}, want: "unknown flag"},
 		"argument":        {args: []string{"now"}, want: "unknown command"},
 		"no data dir":     {args: with("--data-dir", ""), want: "--data-dir is missing"},
 		"file as dir":     {args: with("--data-dir", plain), want: "not a directory"},

@@ -1,0 +1,53 @@
+package jobs
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/recfleet/recfleet/coordinator/catalog"
+)
+
+func TestBackoffGrowsAndIsBounded(t *testing.T) {
+	for n, want := range map[int]time.Duration{0: firstBackoff, 1: firstBackoff, 2: 2 * firstBackoff, 3: 4 * firstBackoff, 6: maxBackoff, 1000: maxBackoff, 1 << 40: maxBackoff} {
+		seen := map[time.Duration]bool{}
+		for range 20 {
+			d := backoff(n)
+			seen[d] = true
+			if d < want/2 || d >= want {
+				t.Errorf("backoff(%d) = %v, want %v to %v", n, d, want/2, want)
+			}
+		}
+		if len(seen) < 2 {
+			t.Errorf("backoff(%d) has no jitter", n)
+		}
+	}
+}
+
+func TestFits(t *testing.T) {
+	start := time.Unix(1_700_000_000, 0)
+	l := catalog.Leased{
+		Job: catalog.Job{Segment: 7}, FrameRate: 5, ArchivePrefix: "a/",
+		Seal: catalog.Seal{Start: start, End: start.Add(10 * time.Second), Frames: 50, Width: 801, Height: 600},
+	}
+	good := catalog.Recording{ObjectKey: "a/video-000007.mp4", Frames: 50, Width: 802, Height: 600, Duration: 10 * time.Second}
+	for name, test := range map[string]struct {
+		spoil func(r *catalog.Recording)
+		fits  bool
+	}{
+		"same":           {func(*catalog.Recording) {}, true},
+		"a frame longer": {func(r *catalog.Recording) { r.Duration += 200 * time.Millisecond }, true},
+		"a frame less":   {func(r *catalog.Recording) { r.Duration -= 200 * time.Millisecond }, true},
+		"two longer":     {func(r *catalog.Recording) { r.Duration += 400 * time.Millisecond }, false},
+		"odd":            {func(r *catalog.Recording) { r.Width = 801 }, false},
+		"higher":         {func(r *catalog.Recording) { r.Height = 602 }, false},
+		"frame missing":  {func(r *catalog.Recording) { r.Frames = 49 }, false},
+		"elsewhere":      {func(r *catalog.Recording) { r.ObjectKey = "a/video-000008.mp4" }, false},
+	} {
+		r := good
+		test.spoil(&r)
+		if err := fits(l, r); (err == nil) != test.fits || err != nil && !errors.Is(err, ErrMismatch) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
