@@ -229,3 +229,30 @@ func TestWhatTheServerLostIsSentAgain(t *testing.T) {
 		}
 	}
 }
+
+// The coordinator closes the books of an agent that was silent for too long; the desktop is still there to be recorded.
+func TestGivenUpSessionIsFollowedByAnother(t *testing.T) {
+	x := desktop.Start(t, 320, 240)
+	c := startCoordinator(t)
+	dir := t.TempDir()
+	a := runAgent(t, c, x.Display(), dir)
+	a.await(a.Durable())
+	first := a.Status().SessionID
+	c.set(func() { c.givenUp = map[string]bool{first: true} })
+	await(t, func() bool { st := a.Status(); return st.SessionID != first && st.PublishedChunks > 0 })
+	if err := a.stop(); err != nil {
+		t.Fatal(err)
+	}
+	all := c.all()
+	if len(all) != 2 || all[0].end != nil || all[1].end.GetReason() != "stopped by test" {
+		t.Fatalf("%d sessions, ends %v", len(all), all[len(all)-1].end)
+	}
+	for _, name := range leftFiles(t, dir) {
+		if filepath.Base(filepath.Dir(name)) != first[1:] {
+			t.Errorf("left %s", name)
+		}
+	}
+	if len(leftFiles(t, dir)) == 0 {
+		t.Error("what the coordinator did not take left the spool")
+	}
+}

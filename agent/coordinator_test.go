@@ -34,7 +34,8 @@ type coordinator struct {
 	sessions map[string]*told // by session id
 	deaf     bool             // answers Unavailable
 	stopFor  string
-	lose     int32 // the bus loses this segment once, before it is looked at
+	givenUp  map[string]bool // sessions whose books are closed
+	lose     int32           // the bus loses this segment once, before it is looked at
 }
 
 // told is what agents said of a session.
@@ -148,6 +149,9 @@ func (c *coordinator) StartSession(ctx context.Context, q *recfleetv1.StartSessi
 }
 
 func (c *coordinator) session(id string) (*told, error) {
+	if c.givenUp[id] {
+		return nil, status.Errorf(codes.FailedPrecondition, "session %s has ended", id)
+	}
 	if s := c.sessions[id]; s != nil {
 		return s, nil
 	}

@@ -87,13 +87,12 @@ func (p *Publisher) Run(ctx context.Context, to Bus) error {
 	for {
 		changed := p.cfg.Session.Changed()
 		more, err := p.step(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
+		switch {
+		case ctx.Err() != nil:
+			return nil //nolint:nilerr // what went wrong while it was told to end no longer counts
+		case err != nil:
 			return err
-		}
-		if more {
+		case more:
 			continue
 		}
 		select {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"time"
@@ -204,6 +205,9 @@ func (c *command) desktop(s *hook.Settings) error {
 		if s.User == "" {
 			s.User, _ = c.lookup(name)
 		}
+	}
+	if u, err := user.Current(); err == nil && s.User == "" {
+		s.User = u.Username
 	}
 	return nil
 }

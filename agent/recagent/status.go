@@ -27,7 +27,7 @@ func (c *command) status() *cobra.Command {
 			}
 			st, err := control.Query(cmd.Context(), dir)
 			if errors.Is(err, control.ErrNotRunning) {
-				st, err = control.Status{State: control.StateStopped, SpoolDir: dir}, nil
+				st = control.Status{State: control.StateStopped, SpoolDir: dir}
 				st.EarlierSessions, st.SpooledBytes, err = spool.Inspect(dir)
 			}
 			if err != nil {

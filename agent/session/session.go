@@ -205,7 +205,7 @@ func (s *Session) talk(ctx context.Context) error {
 		err := s.exchange(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // calls that were cut off by the end are no failure
 		case errors.Is(err, ErrRefused):
 			return s.refused(err)
 		case err != nil:

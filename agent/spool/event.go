@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"hash/crc32"
 	"time"
 )
 
@@ -77,7 +76,7 @@ func eventLine(e Event) ([]byte, error) {
 	if len(body) > maxEventLine {
 		return nil, fmt.Errorf("encode event: %d bytes are more than %d", len(body), maxEventLine)
 	}
-	line := fmt.Appendf(make([]byte, 0, len(body)+10), "%08x ", crc32.Checksum(body, castagnoli))
+	line := fmt.Appendf(make([]byte, 0, len(body)+10), "%08x ", checksum(body))
 	return append(append(line, body...), '\n'), nil
 }
 
@@ -88,7 +87,7 @@ func parseEventLine(line []byte) (Event, bool) {
 		return e, false
 	}
 	body := line[9:]
-	if !bytes.Equal(line[:8], fmt.Appendf(nil, "%08x", crc32.Checksum(body, castagnoli))) {
+	if !bytes.Equal(line[:8], fmt.Appendf(nil, "%08x", checksum(body))) {
 		return e, false
 	}
 	if json.Unmarshal(body, &e) != nil {

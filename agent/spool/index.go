@@ -26,7 +26,8 @@ const (
 	maxSide = 8192
 )
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+// checksum is the CRC-32C of b.
+func checksum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
 
 // record is one entry of an index. In a seal, seq is the number of chunks, offset the length of the stream and last the
 // segment's exclusive end.
@@ -53,7 +54,7 @@ func (r *record) put(b *[recordSize]byte) {
 	le.PutUint64(b[48:], uint64(r.start))
 	le.PutUint64(b[56:], uint64(r.last))
 	copy(b[64:], r.sum[:])
-	le.PutUint32(b[4:], crc32.Checksum(b[:], castagnoli))
+	le.PutUint32(b[4:], checksum(b[:]))
 }
 
 // parseRecord reads the record at the start of b; false where there is none.
@@ -66,7 +67,7 @@ func parseRecord(b []byte) (record, bool) {
 	le := binary.LittleEndian
 	want := le.Uint32(raw[4:])
 	clear(raw[4:8])
-	if crc32.Checksum(raw[:], castagnoli) != want || raw[1] != recordVersion {
+	if checksum(raw[:]) != want || raw[1] != recordVersion {
 		return record{}, false
 	}
 	r := record{

@@ -93,7 +93,10 @@ func (s *Session) findSegments() ([]int, error) {
 	for _, e := range entries {
 		name, suffix, _ := strings.Cut(e.Name(), ".")
 		n, err := strconv.Atoi(name)
-		known := suffix == "chunks" || slices.Contains(suffixes[:], suffix)
+		known := suffix == "chunks"
+		for st := StateOpen; st <= StateFreed; st++ {
+			known = known || suffix == st.String()
+		}
 		if err == nil && n > 0 && known && !slices.Contains(found, n) {
 			found = append(found, n)
 		}

@@ -59,10 +59,10 @@ const (
 	StateFreed
 )
 
-var suffixes = [...]string{StateOpen: "open", StateSealed: "sealed", StatePublished: "published", StateFreed: "freed"}
-
-// String returns the state's name.
-func (s State) String() string { return suffixes[s] }
+// String returns the state's name, which is also the suffix of the segment's file.
+func (s State) String() string {
+	return [...]string{StateOpen: "open", StateSealed: "sealed", StatePublished: "published", StateFreed: "freed"}[s]
+}
 
 // Segment is a snapshot of a segment.
 type Segment struct {
