@@ -12,32 +12,6 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// Limits bound what a Decoder accepts; a zero field means its default.
-type Limits struct {
-	// MaxWidth and MaxHeight, in pixels; MaxSide by default.
-	MaxWidth, MaxHeight int
-	// MaxFrames, repeats included; ten million by default.
-	MaxFrames int
-	// MaxDuration from media time 0 to the end; 48 hours by default.
-	MaxDuration time.Duration
-}
-
-func (l Limits) withDefaults() Limits {
-	if l.MaxWidth == 0 {
-		l.MaxWidth = MaxSide
-	}
-	if l.MaxHeight == 0 {
-		l.MaxHeight = MaxSide
-	}
-	if l.MaxFrames == 0 {
-		l.MaxFrames = 10_000_000
-	}
-	if l.MaxDuration == 0 {
-		l.MaxDuration = 48 * time.Hour
-	}
-	return l
-}
-
 // A Decoder reads the pictures of one stream. It reads ahead of what it has
 // returned, and is not safe for concurrent use.
 type Decoder struct {
@@ -282,14 +256,6 @@ func (d *Decoder) catchUp() {
 	}
 }
 
-// copyTile copies tile i from one picture to another.
-func (g geometry) copyTile(to, from []byte, i int) {
-	r := g.tile(i)
-	for y := range r.h {
-		copy(g.row(to, r, y), g.row(from, r, y))
-	}
-}
-
 // blacken makes the picture black, taking its memory the first time.
 func (d *Decoder) blacken() {
 	if d.pix == nil {
@@ -316,34 +282,4 @@ func (d *Decoder) move() {
 			g.copyTile(d.before, d.pix, int(i))
 		}
 	}
-}
-
-// rectangles covers the listed tiles, merging neighbors in a row and equal rows.
-func (g geometry) rectangles(out []image.Rectangle, list []int32) []image.Rectangle {
-	above := 0 // first rectangle that ends at the row above
-	row, rowStart := -1, len(out)
-	for i := 0; i < len(list); {
-		first := int(list[i])
-		n := 1
-		for i+n < len(list) && int(list[i+n]) == first+n && (first+n)%g.cols != 0 {
-			n++
-		}
-		i += n
-		r, last := g.tile(first), g.tile(first+n-1)
-		box := image.Rect(r.x, r.y, last.x+last.w, r.y+r.h)
-		if y := first / g.cols; y != row {
-			row, above, rowStart = y, rowStart, len(out)
-		}
-		merged := false
-		for j := above; j < rowStart; j++ {
-			if o := &out[j]; o.Max.Y == box.Min.Y && o.Min.X == box.Min.X && o.Max.X == box.Max.X {
-				o.Max.Y, merged = box.Max.Y, true
-				break
-			}
-		}
-		if !merged {
-			out = append(out, box)
-		}
-	}
-	return out
 }

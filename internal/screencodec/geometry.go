@@ -1,6 +1,9 @@
 package screencodec
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"image"
+)
 
 // A rect is a part of a picture, in pixels.
 type rect struct{ x, y, w, h int }
@@ -59,3 +62,41 @@ func (g geometry) maxPayload() int {
 
 // load returns a pixel's color without its fourth byte.
 func load(p []byte) uint32 { return binary.LittleEndian.Uint32(p) & 0xffffff }
+
+// copyTile copies tile i from one picture to another.
+func (g geometry) copyTile(to, from []byte, i int) {
+	r := g.tile(i)
+	for y := range r.h {
+		copy(g.row(to, r, y), g.row(from, r, y))
+	}
+}
+
+// rectangles covers the listed tiles, merging neighbors in a row and equal rows.
+func (g geometry) rectangles(out []image.Rectangle, list []int32) []image.Rectangle {
+	above := 0 // first rectangle that ends at the row above
+	row, rowStart := -1, len(out)
+	for i := 0; i < len(list); {
+		first := int(list[i])
+		n := 1
+		for i+n < len(list) && int(list[i+n]) == first+n && (first+n)%g.cols != 0 {
+			n++
+		}
+		i += n
+		r, last := g.tile(first), g.tile(first+n-1)
+		box := image.Rect(r.x, r.y, last.x+last.w, r.y+r.h)
+		if y := first / g.cols; y != row {
+			row, above, rowStart = y, rowStart, len(out)
+		}
+		merged := false
+		for j := above; j < rowStart; j++ {
+			if o := &out[j]; o.Max.Y == box.Min.Y && o.Min.X == box.Min.X && o.Max.X == box.Max.X {
+				o.Max.Y, merged = box.Max.Y, true
+				break
+			}
+		}
+		if !merged {
+			out = append(out, box)
+		}
+	}
+	return out
+}

@@ -30,9 +30,41 @@ var goldenStreams = []struct {
 	{"v1-pixel", 1, 1, func(*testing.T) [][]byte {
 		return randomPictures(rand.New(rand.NewPCG(23, 24)), 1, 1, 5)
 	}},
-	{"v1-terminal", 256, 192, func(t *testing.T) [][]byte { return scenePictures(t, "terminal", 256, 192, 6) }},
-	{"v1-drag", 256, 160, func(t *testing.T) [][]byte { return scenePictures(t, "drag", 256, 160, 4) }},
-	{"v1-motion", 96, 96, func(t *testing.T) [][]byte { return scenePictures(t, "motion", 96, 96, 5) }},
+	{"v1-moves", 260, 230, func(*testing.T) [][]byte { return movingPictures(260, 230, 6) }},
+	{"v1-terminal", 150, 100, func(t *testing.T) [][]byte { return scenePictures(t, "terminal", 150, 100, 6) }},
+	{"v1-motion", 70, 70, func(t *testing.T) [][]byte { return scenePictures(t, "motion", 70, 70, 4) }},
+}
+
+// movingPictures scrolls one half of a picture and drags the other one about.
+func movingPictures(width, height, n int) [][]byte {
+	r := rand.New(rand.NewPCG(31, 32))
+	letters := make([]byte, width*height)
+	for i := range letters {
+		if r.IntN(3) == 0 {
+			letters[i] = byte(r.IntN(4)) * 85
+		}
+	}
+	var out [][]byte
+	for k := range n {
+		pix := make([]byte, width*height*4)
+		for y := range height {
+			for x := range width {
+				from := (y+k*7)%height*width + x
+				if x >= width/2 {
+					from = (y+k*3)%height*width + width/2 + (x+k*11)%(width-width/2)
+				}
+				p := pix[(y*width+x)*4:]
+				p[0], p[1], p[2] = 40, letters[from], letters[from]/2
+			}
+		}
+		out = append(out, pix)
+		if k == 3 { // and one picture that differs in a single pixel
+			pix = bytes.Clone(pix)
+			pix[len(pix)/2] ^= 9
+			out = append(out, pix)
+		}
+	}
+	return out
 }
 
 // describe decodes a stream and returns a line for the stream and for each of
