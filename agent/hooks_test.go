@@ -148,6 +148,19 @@ func itoa(n int) string {
 	return string(b)
 }
 
+// grabbers counts the processes that grab a display.
+func grabbers(display string) int {
+	n := 0
+	paths, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, path := range paths {
+		b, err := os.ReadFile(path)
+		if err == nil && strings.HasPrefix(string(b), "ffmpeg\x00") && strings.Contains(string(b), "\x00"+display+"+0,0\x00") {
+			n++
+		}
+	}
+	return n
+}
+
 func TestSessionOfAKilledAgentIsFinishedBesideTheNewOne(t *testing.T) {
 	x := desktop.Start(t, 320, 240)
 	counter, err := desktop.StartCounter(x, 150*time.Millisecond)
@@ -171,6 +184,7 @@ func TestSessionOfAKilledAgentIsFinishedBesideTheNewOne(t *testing.T) {
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
+		await(t, func() bool { return grabbers(x.Display()) == 0 })
 	}
 	p.mustStart()
 	if code, _, errs := p.call("stop", "--spool-dir", p.spool, "--wait", "20s"); code != 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -240,7 +241,11 @@ func TestResizeAndSegmentChange(t *testing.T) {
 	k := sit(t, x.Display(), func(c *Config, _ *spool.Config) { c.SegmentLength = 2 * time.Second })
 	k.see(800, 600)
 	k.awaitFrames(14)
+	var grown time.Time
 	for _, size := range [][2]int{{1025, 769}, {640, 480}} {
+		if grown.IsZero() {
+			grown = k.line.Now()
+		}
 		if err := x.Resize(size[0], size[1]); err != nil {
 			t.Fatal(err)
 		}
@@ -264,6 +269,10 @@ func TestResizeAndSegmentChange(t *testing.T) {
 	}
 	if len(sizes) != 3 {
 		t.Errorf("sizes %v", sizes)
+	}
+	// While the FFmpeg for a larger screen starts, which takes longer than one interval, the one before goes on.
+	if !slices.ContainsFunc(pictures, func(p picture) bool { return p.w == 800 && p.at.After(grown) }) {
+		t.Error("the old epoch was ended before the new one delivered")
 	}
 	checkCounter(t, counter.Ledger(), pictures)
 	if len(k.session.Segments()) < 4 {

@@ -206,6 +206,32 @@ func TestUnsyncedSegmentIsDroppedAndTheNextTakesItsPlace(t *testing.T) {
 	}
 }
 
+// After a power cut a file may have its length and not its bytes.
+func TestChunkWhoseBytesDidNotReachTheDiskIsDropped(t *testing.T) {
+	dir := t.TempDir()
+	s := create(t, open(t, dir, nil))
+	want := capture(t, s, false, 100)
+	flush(t, s)
+	w := s.segments[0].writer
+	if _, err := w.Write(bytes.Repeat([]byte{7}, 1100)); err != nil { // ends a chunk of 1000 and begins another
+		t.Fatal(err)
+	}
+	if err := w.FrameEnd(began); err != nil {
+		t.Fatal(err)
+	}
+	cut := snapshot(t, dir)
+	path := filepath.Join(cut, "sessions", request, "000001.open")
+	write(t, path, string(append(bytes.Clone(want), make([]byte, 1100)...)))
+	p := open(t, cut, func(c *Config) {
+		c.Scan = func(io.Reader) (Prefix, error) { return Prefix{Bytes: 100, Frames: 1}, nil }
+	})
+	r := p.Left()[0]
+	t.Cleanup(func() { _ = r.Close() })
+	if all := chunks(t, r); len(all) != 1 || !bytes.Equal(verify(t, all)[1], want) {
+		t.Errorf("%d chunks recovered", len(all))
+	}
+}
+
 func TestKilledBetweenSteps(t *testing.T) {
 	for _, c := range []struct {
 		name string
