@@ -26,6 +26,8 @@ var (
 	ErrRefused = errors.New("refused by the bus")
 	// ErrChunkMissing means that the bus does not hold a chunk.
 	ErrChunkMissing = errors.New("chunk is not on the bus")
+	// ErrMalformed means that a message on a chunk's subject is no chunk.
+	ErrMalformed = errors.New("not a chunk")
 	// ErrKey means that a public key is none.
 	ErrKey = errors.New("not a bus user's public key")
 )

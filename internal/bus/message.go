@@ -75,7 +75,7 @@ func fromMessage(subject string, header nats.Header, payload []byte) (chunk.Chun
 		c.Payload, c.Bytes = nil, int(f.number(headerMsgSize, agentPayloadBytes))
 	}
 	if f.err != nil {
-		return c, fmt.Errorf("read chunk %s: %w", subject, f.err)
+		return c, fmt.Errorf("read chunk %s: %w: %w", subject, ErrMalformed, f.err)
 	}
 	return c, nil
 }
@@ -83,14 +83,14 @@ func fromMessage(subject string, header nats.Header, payload []byte) (chunk.Chun
 func parseSubject(s string) (session string, segment, seq int, err error) {
 	parts := strings.Split(s, ".")
 	if len(parts) != 4 || parts[0] != "chunks" || !chunk.ValidSession(parts[1]) {
-		return "", 0, 0, fmt.Errorf("read chunk: %q is not a chunk's subject", s)
+		return "", 0, 0, fmt.Errorf("read chunk: subject %q: %w", s, ErrMalformed)
 	}
 	segment, ok := index(parts[2])
 	if ok {
 		seq, ok = index(parts[3])
 	}
 	if !ok {
-		return "", 0, 0, fmt.Errorf("read chunk: %q is not a chunk's subject", s)
+		return "", 0, 0, fmt.Errorf("read chunk: subject %q: %w", s, ErrMalformed)
 	}
 	return parts[1], segment, seq, nil
 }

@@ -2,10 +2,7 @@ package bus
 
 import (
 	"context"
-	"errors"
 	"fmt"
-
-	"github.com/nats-io/nats.go"
 
 	"github.com/recfleet/recfleet/internal/chunk"
 )
@@ -29,8 +26,8 @@ func DialReader(ctx context.Context, cfg ClientConfig) (*Reader, error) {
 }
 
 // Read hands chunks 0 to count-1 of a segment to yield in their order, several being under way at a time. It stops at the
-// first error of yield and returns it as it is. ErrChunkMissing where the bus does not hold one; other errors are passing
-// ones. Neither hashes nor chain are checked here.
+// first error of yield and returns it as it is. ErrChunkMissing where the session's stream does not hold one, ErrMalformed
+// where something else is in its place; other errors are passing ones, a stream that does not answer among them. Neither hashes nor chain are checked here.
 func (r *Reader) Read(ctx context.Context, session string, segment, count int, yield func(chunk.Chunk) error) error {
 	if !chunk.ValidSession(session) {
 		return fmt.Errorf("read segment %d: session id is malformed", segment)
@@ -87,10 +84,7 @@ func (r *Reader) get(ctx context.Context, session string, segment, seq int) (chu
 	defer cancel()
 	name := subject(session, segment, seq)
 	m, err := r.conn.RequestWithContext(ctx, directGet+streamName(session)+"."+name, nil)
-	switch {
-	case errors.Is(err, nats.ErrNoResponders):
-		return chunk.Chunk{}, fmt.Errorf("read chunk %s: %w", name, ErrChunkMissing)
-	case err != nil:
+	if err != nil { // also where the stream has no leader for the moment
 		return chunk.Chunk{}, fmt.Errorf("read chunk %s: %w", name, err)
 	}
 	switch status := m.Header.Get("Status"); status {

@@ -26,6 +26,7 @@ type Counter struct {
 	client *xgb.Conn
 	root   xproto.Drawable
 	window xproto.Window
+	patch  xproto.Pixmap // the window's background: the server repaints it by itself when a resize clears the screen
 	gc     xproto.Gcontext
 	depth  byte
 
@@ -97,8 +98,12 @@ func (c *Counter) open() error {
 	if c.gc, err = xproto.NewGcontextId(c.client); err != nil {
 		return err
 	}
-	// No background: when something uncovered the window, the old value stays
-	// until the next one replaces it in one piece.
+	if c.patch, err = xproto.NewPixmapId(c.client); err != nil {
+		return err
+	}
+	if err := xproto.CreatePixmapChecked(c.client, c.depth, c.patch, c.root, PatchWidth, PatchHeight).Check(); err != nil {
+		return err
+	}
 	err = xproto.CreateWindowChecked(c.client, screen.RootDepth, c.window, screen.Root,
 		0, 0, PatchWidth, PatchHeight, 0, xproto.WindowClassInputOutput, screen.RootVisual,
 		xproto.CwBackPixmap|xproto.CwOverrideRedirect, []uint32{xproto.BackPixmapNone, 1}).Check()
@@ -121,8 +126,11 @@ func (c *Counter) Step() (Shown, error) {
 	pix := drawPatch(value)
 	before := time.Now()
 	xproto.ConfigureWindow(c.client, c.window, xproto.ConfigWindowStackMode, []uint32{xproto.StackModeAbove})
-	xproto.PutImage(c.client, xproto.ImageFormatZPixmap, xproto.Drawable(c.window), c.gc,
+	xproto.PutImage(c.client, xproto.ImageFormatZPixmap, xproto.Drawable(c.patch), c.gc,
 		PatchWidth, PatchHeight, 0, 0, 0, c.depth, pix)
+	// Only clearing, one request, changes what is on the screen.
+	xproto.ChangeWindowAttributes(c.client, c.window, xproto.CwBackPixmap, []uint32{uint32(c.patch)})
+	xproto.ClearArea(c.client, false, c.window, 0, 0, 0, 0)
 	// The server works through a client's requests in order, so the answer to
 	// this one also says that the image is on the screen.
 	root, err := xproto.GetGeometry(c.client, c.root).Reply()
