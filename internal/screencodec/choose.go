@@ -155,11 +155,15 @@ func (c *chooser) wrong(r rect, cur, prev []byte, d distance, limit int) int {
 		return limit
 	}
 	sum := 0
+	now, old := (r.y*g.width+r.x)*4, (from.y*g.width+from.x)*4
 	for y := 1; y < r.h; y += 4 {
-		a, b := g.row(cur, r, y), g.row(prev, from, y)
+		at := y * g.stride()
+		a, b := cur[now+at:now+at+r.w*4], prev[old+at:old+at+r.w*4]
 		b = b[:len(a)]
 		for x := 5; x < len(a); x += 16 {
-			sum += int(magnitudeOf(a[x], b[x]))
+			d := int(a[x]) - int(b[x])
+			m := d >> 63
+			sum += (d ^ m) - m
 		}
 		if sum >= limit {
 			return limit

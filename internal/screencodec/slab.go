@@ -111,6 +111,9 @@ func (c *slabCoder) append(b []byte, photos []photo, kinds []uint8, area int, cu
 
 // collect sorts the residuals of one photo into the streams.
 func (c *slabCoder) collect(p photo, kinds []uint8, cur, prev []byte) {
+	if p.coded == 0 {
+		return
+	}
 	c.cur.split(c.geometry, cur, p.at)
 	if p.motion {
 		c.ref.split(c.geometry, prev, p.from())
