@@ -101,13 +101,16 @@ type Picture struct {
 	Changed []image.Rectangle
 }
 
+// niceness lets everything else on the host go first: encoding can wait, capture and the broker cannot.
+const niceness = 10
+
 // Run makes the mp4 from the pictures that next returns until it returns io.EOF, and blocks until FFmpeg is gone. An error
 // of next comes back wrapped. When ctx ends, FFmpeg is killed and the error is ctx's cause.
 func Run(ctx context.Context, cfg Config, next func() (Picture, error)) error {
 	if err := cfg.Validate(); err != nil {
 		return fmt.Errorf("transcode: %w", err)
 	}
-	p, err := ffmpeg.Start(ffmpeg.Config{Args: arguments(cfg), Stdin: true, Logger: cfg.Logger})
+	p, err := ffmpeg.Start(ffmpeg.Config{Args: arguments(cfg), Stdin: true, Nice: niceness, Logger: cfg.Logger})
 	if err != nil {
 		return fmt.Errorf("transcode: %w: %w", ErrMissing, err)
 	}

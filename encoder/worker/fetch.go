@@ -43,7 +43,7 @@ func fetch(ctx context.Context, reader Reader, s Source, w io.Writer) error {
 		return writeErr
 	case errors.As(err, &known):
 		return known
-	case errors.Is(err, bus.ErrChunkMissing):
+	case errors.Is(err, bus.ErrChunkMissing), errors.Is(err, bus.ErrMalformed):
 		return failure(Content, "fetch segment: %w", err)
 	case err != nil:
 		return failure(Destination, "fetch segment: %w", err)

@@ -13,7 +13,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -144,14 +143,11 @@ func (w *Worker) transcode(ctx context.Context, job Job, stream io.Reader, path 
 	return &Failure{Content, err}
 }
 
-// noProgram is what the standard library says of a program that is not on the PATH.
-const noProgram = "executable file not found"
-
 // probe looks at the mp4 as a stranger would and compares it with what was announced.
 func probe(ctx context.Context, job Job, path string) (Result, error) {
 	m, err := ffmpeg.Probe(ctx, path)
 	switch {
-	case err != nil && strings.Contains(err.Error(), noProgram):
+	case errors.Is(err, ffmpeg.ErrNotInstalled):
 		return Result{}, &Failure{Encoder, err}
 	case err != nil:
 		return Result{}, &Failure{Content, err}

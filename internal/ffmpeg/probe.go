@@ -107,7 +107,7 @@ func run(ctx context.Context, name string, args ...string) ([]byte, error) {
 	case message != "":
 		return nil, errors.New(message)
 	case err != nil:
-		return nil, err
+		return nil, installed(err)
 	}
 	return stdout.Bytes(), nil
 }

@@ -22,6 +22,9 @@ import (
 // many switches between the two processes.
 const pipeBytes = 1 << 20
 
+// ErrNotInstalled means that a program is not on the PATH.
+var ErrNotInstalled = errors.New("program is not installed")
+
 // Config says what to start.
 type Config struct {
 	// Args are FFmpeg's arguments, without the program's name. Nothing that comes from a user or the network belongs here.
@@ -30,7 +33,9 @@ type Config struct {
 	Env []string
 	// Stdin and Stdout ask for pipes; without them the process reads nothing and its output is dropped.
 	Stdin, Stdout bool
-	Logger        hclog.Logger
+	// Nice lowers the process's priority: 0 is the caller's own, 19 the lowest.
+	Nice   int
+	Logger hclog.Logger
 }
 
 // Process is a running FFmpeg.
@@ -68,7 +73,7 @@ func (e Exit) String() string {
 	return how
 }
 
-// Start starts ffmpeg from the PATH. The caller must call Wait.
+// Start starts ffmpeg from the PATH. The caller must call Wait. ErrNotInstalled where there is none.
 func Start(cfg Config) (*Process, error) {
 	p := &Process{
 		cmd:    exec.Command("ffmpeg", cfg.Args...),
@@ -104,10 +109,22 @@ func Start(cfg Config) (*Process, error) {
 	}
 	if err := p.cmd.Start(); err != nil {
 		p.closePipes()
-		return nil, fmt.Errorf("start ffmpeg: %w", err)
+		return nil, fmt.Errorf("start ffmpeg: %w", installed(err))
+	}
+	if cfg.Nice != 0 {
+		// A process that is less polite than asked for still does its work.
+		_ = unix.Setpriority(unix.PRIO_PGRP, p.PID(), cfg.Nice)
 	}
 	p.logger.Debug("ffmpeg started", "pid", p.PID())
 	return p, nil
+}
+
+// installed names the one failure to start that somebody has to mend by installing.
+func installed(err error) error {
+	if errors.Is(err, exec.ErrNotFound) {
+		return fmt.Errorf("%w: %w", ErrNotInstalled, err)
+	}
+	return err
 }
 
 func openPipe() (r, w *os.File, err error) {
