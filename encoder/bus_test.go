@@ -45,8 +45,10 @@ func TestOverTheRealBus(t *testing.T) {
 	defer broker.Close()
 
 	f := newFixture(t)
-	if err := broker.CreateSession(t.Context(), "s1", 1<<20); err != nil {
-		t.Fatal(err)
+	for _, session := range []string{"s1", "s2"} {
+		if err := broker.CreateSession(t.Context(), session, 1<<20); err != nil {
+			t.Fatal(err)
+		}
 	}
 	key, err := bus.NewKey()
 	if err != nil {
@@ -77,7 +79,7 @@ func TestOverTheRealBus(t *testing.T) {
 	}
 	stop := f.run(t)
 	f.offer("s1")
-	f.offer("s2") // nothing of it is on the bus
+	f.offer("s2") // its stream holds nothing
 	c := f.coordinator
 	c.wait(t, "one job done and one failed", func() bool { return len(c.completed) == 1 && len(c.failed) == 1 })
 	if err := stop(); err != nil {

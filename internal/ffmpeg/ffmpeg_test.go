@@ -1,9 +1,11 @@
 package ffmpeg
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -67,6 +69,8 @@ func TestStopEndsPolitely(t *testing.T) {
 
 func TestAHangingProcessIsKilled(t *testing.T) {
 	p := start(t, Config{Stdin: true, Args: []string{"-v", "error", "-f", "rawvideo", "-s", "64x48", "-i", "pipe:0", "-f", "null", "-"}})
+	// Before it catches the interrupt, the interrupt would end it, stopped or not.
+	waitFor(t, func() bool { return catches(t, p.PID(), syscall.SIGINT) })
 	if err := syscall.Kill(p.PID(), syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
@@ -122,4 +126,20 @@ func waitFor(t *testing.T, ok func() bool) {
 		case <-tick.C:
 		}
 	}
+}
+
+// catches reports whether a process has a handler for a signal (proc(5), SigCgt).
+func catches(t *testing.T, pid int, signal syscall.Signal) bool {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		if mask, ok := strings.CutPrefix(line, "SigCgt:"); ok {
+			set, err := strconv.ParseUint(strings.TrimSpace(mask), 16, 64)
+			return err == nil && set>>(signal-1)&1 == 1
+		}
+	}
+	return false
 }
