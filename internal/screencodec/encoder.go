@@ -34,6 +34,7 @@ type Encoder struct {
 	prev, cur []byte
 	boxes     []span
 	marked    []bool
+	photo     []bool // tiles that were one when last written
 	moves     *moveFinder
 	palette   *palette
 	slabs     *slabCoder
@@ -70,7 +71,7 @@ func newEncoder(cfg Config, shift uint) (*Encoder, error) {
 	e := &Encoder{
 		geometry: g, interval: cfg.KeyInterval, zw: zw,
 		prev: make([]byte, g.stride()*g.height), cur: make([]byte, g.stride()*g.height),
-		boxes: make([]span, g.tiles()), marked: make([]bool, g.tiles()),
+		boxes: make([]span, g.tiles()), marked: make([]bool, g.tiles()), photo: make([]bool, g.tiles()),
 		moves: newMoveFinder(g), palette: newPalette(1 << (2 * shift)), slabs: newSlabCoder(g),
 	}
 	e.chooser = newChooser(g)
@@ -86,6 +87,8 @@ func newEncoder(cfg Config, shift uint) (*Encoder, error) {
 func (e *Encoder) Begin(w io.Writer, start time.Time) error {
 	e.w, e.open, e.err = w, true, nil
 	e.last, e.frames, e.toKey = -1, 0, 0
+	e.chooser.distances = [len(e.chooser.distances)]distance{}
+	clear(e.photo)
 	g := e.geometry
 	e.record = appendHeader(e.record[:0], g.width, g.height, g.shift, start)
 	return e.write(e.record)

@@ -67,6 +67,9 @@ func TestSecondStreamIsLikeTheFirst(t *testing.T) {
 		}
 		check(t, streams[i].Bytes(), pictures)
 	}
+	if !bytes.Equal(streams[0].Bytes(), streams[1].Bytes()) {
+		t.Error("the same pictures give another stream the second time")
+	}
 }
 
 func TestRepeatIsTiny(t *testing.T) {

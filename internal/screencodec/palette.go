@@ -62,7 +62,7 @@ func (p *palette) undo() {
 	for _, c := range p.saved {
 		p.add(p.slot(c+1), c+1)
 	}
-	p.saved = p.saved[:0]
+	p.saved, p.known = p.saved[:0], len(p.colors)
 }
 
 // forget drops all but the first n colors.

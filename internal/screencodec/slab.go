@@ -115,9 +115,6 @@ func (c *slabCoder) collect(p photo, kinds []uint8, cur, prev []byte) {
 		return
 	}
 	c.cur.split(c.geometry, cur, p.at)
-	if p.motion {
-		c.ref.split(c.geometry, prev, p.from())
-	}
 	w := p.at.w
 	across, _ := p.blocks()
 	clear(c.active[0])
@@ -143,12 +140,14 @@ func (c *slabCoder) collect(p photo, kinds []uint8, cur, prev []byte) {
 				left = 0
 				continue
 			case blockMotion:
-				for i := range 3 {
-					out := c.rows[i][x0:x1]
-					now, old := c.cur[i][y*w+x0:y*w+x1], c.ref[i][y*w+x0:y*w+x1]
-					for x := range out {
-						out[x] = now[x] - old[x]
-					}
+				old := c.geometry.row(prev, p.from(), y)[x0*4 : x1*4]
+				for x := x0; x < x1; x++ {
+					px := old[:4:4]
+					old = old[4:]
+					at, gr := y*w+x, px[1]
+					c.rows[0][x] = c.cur[0][at] - gr
+					c.rows[1][x] = c.cur[1][at] - (px[0] - gr + 128)
+					c.rows[2][x] = c.cur[2][at] - (px[2] - gr + 128)
 				}
 			}
 			left = c.collectRow(y, x0, x1, left)

@@ -39,12 +39,12 @@ func (e *Encoder) tiles(kind Kind) {
 		if r != t {
 			flag = tileBox
 		}
-		e.tile(r, flag, s)
+		e.tile(i, r, flag, s)
 	}
 }
 
 // tile writes one tile, or the box s of it, in the form that suits it.
-func (e *Encoder) tile(r rect, flag byte, s span) {
+func (e *Encoder) tile(i int, r rect, flag byte, s span) {
 	head := func(mode byte) {
 		e.raw = append(e.raw, mode|flag)
 		if flag != 0 {
@@ -52,7 +52,7 @@ func (e *Encoder) tile(r rect, flag byte, s span) {
 		}
 	}
 	area := r.area()
-	if e.palette.build(e.geometry, e.cur, r) {
+	if !e.manyColors(i, r) && e.palette.build(e.geometry, e.cur, r) {
 		stay, colors := e.palette.known, len(e.palette.colors)
 		switch {
 		case e.palette.distinct == 1:
@@ -86,4 +86,24 @@ func (e *Encoder) tile(r rect, flag byte, s span) {
 		head(mode)
 	}
 	e.photos = append(e.photos, p)
+	e.photo[i] = true
 }
+
+// manyColors tells whether a tile that was a photo when it was written last
+// still looks like one, from its first rows, which saves numbering its colors.
+func (e *Encoder) manyColors(i int, r rect) bool {
+	if !e.photo[i] {
+		return false
+	}
+	e.photo[i] = false
+	if r.h <= sampleRows {
+		return false
+	}
+	sample := r
+	sample.h = sampleRows
+	many := !e.palette.build(e.geometry, e.cur, sample) || e.palette.distinct > sampleRows*fewColors/2
+	e.palette.undo()
+	return many
+}
+
+const sampleRows = 6
