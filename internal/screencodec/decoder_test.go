@@ -241,3 +241,40 @@ func FuzzRoundTrip(f *testing.F) {
 		check(t, encodeAll(t, w, h, 1+r.IntN(6), pictures), pictures)
 	})
 }
+
+func TestEndRecordIsChecked(t *testing.T) {
+	stream := sampleStream(t)
+	for back, what := range map[int]string{1: "picture checksum", 5: "picture count"} {
+		bad := bytes.Clone(stream)
+		bad[len(bad)-back] ^= 1
+		if n, err := drain(reseal(bad), Limits{}); n != 14 || !errors.Is(err, ErrCorrupt) {
+			t.Errorf("wrong %s: %d frames, %v", what, n, err)
+		}
+	}
+	if n, err := drain(reseal(stream), Limits{}); n != 14 || err != io.EOF {
+		t.Errorf("right end record: %d frames, %v", n, err)
+	}
+}
+
+func TestRecordsMustRepaintNothingForFree(t *testing.T) {
+	// Moves and photos may touch marked tiles only, and motion has to be flagged.
+	g := newGeometry(64, 64, 5)
+	marked := []bool{true, false, false, false}
+	for _, m := range []move{
+		{to: rect{0, 0, 33, 8}, fromX: 0, fromY: 8},  // tile 1 is not marked
+		{to: rect{0, 0, 8, 8}, fromX: 60, fromY: 0},  // from outside
+		{to: rect{60, 60, 8, 8}, fromX: 0, fromY: 0}, // to outside
+		{to: rect{0, 0, 0, 8}, fromX: 0, fromY: 0},   // empty
+	} {
+		if _, _, err := g.readMoves(appendMoves(nil, []move{m}), marked, 1, nil); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("%+v: %v", m, err)
+		}
+	}
+	full := move{to: rect{0, 0, 32, 32}, fromX: 32, fromY: 32}
+	if _, _, err := g.readMoves(appendMoves(nil, []move{full, full, full, full}), marked, 1, nil); err != nil {
+		t.Error(err)
+	}
+	if _, _, err := g.readMoves(appendMoves(nil, []move{full, full, full, full, full}), marked, 1, nil); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("five times the marked tile: %v", err)
+	}
+}
