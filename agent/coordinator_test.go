@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/recfleet/recfleet/internal/bus"
+	"github.com/recfleet/recfleet/internal/bus/embedded"
 	"github.com/recfleet/recfleet/internal/identity"
 	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
 )
@@ -62,7 +63,7 @@ func startCoordinator(t *testing.T) *coordinator {
 		t.Fatal(err)
 	}
 	config := &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS13}
-	server, err := bus.StartServer(bus.ServerConfig{
+	server, err := embedded.Start(embedded.Config{
 		Dir: dir + "/js", Host: "127.0.0.1", Trust: trust, StoreBytes: 256 << 20, Logger: hclog.NewNullLogger(), TLS: config,
 	})
 	if err != nil {
@@ -70,7 +71,7 @@ func startCoordinator(t *testing.T) *coordinator {
 	}
 	t.Cleanup(server.Shutdown)
 	broker, err := bus.DialBroker(t.Context(), bus.BrokerConfig{
-		Trust: trust, URLs: []string{server.URL()}, CA: authority.CACertificate(), Server: server, Logger: hclog.NewNullLogger(),
+		Trust: trust, URLs: []string{server.URL()}, CA: authority.CACertificate(), Embedded: server, Logger: hclog.NewNullLogger(),
 	})
 	if err != nil {
 		t.Fatal(err)

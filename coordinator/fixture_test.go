@@ -22,6 +22,7 @@ import (
 
 	"github.com/recfleet/recfleet/coordinator"
 	"github.com/recfleet/recfleet/internal/bus"
+	"github.com/recfleet/recfleet/internal/bus/embedded"
 	"github.com/recfleet/recfleet/internal/chunk"
 	"github.com/recfleet/recfleet/internal/identity"
 	"github.com/recfleet/recfleet/internal/object"
@@ -69,13 +70,13 @@ func newWorld(t *testing.T, settings coordinator.Config) *world {
 	w.tls = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS13}
 	trust, err := bus.OpenTrust(filepath.Join(w.dir, "bus"))
 	must(err)
-	server, err := bus.StartServer(bus.ServerConfig{
+	server, err := embedded.Start(embedded.Config{
 		Dir: filepath.Join(w.dir, "js"), Host: "127.0.0.1", Trust: trust, StoreBytes: 64 << 20, TLS: w.tls, Logger: hclog.NewNullLogger(),
 	})
 	must(err)
 	t.Cleanup(server.Shutdown)
 	w.broker, err = bus.DialBroker(t.Context(), bus.BrokerConfig{
-		Trust: trust, URLs: []string{server.URL()}, CA: w.authority.CACertificate(), Server: server, Logger: hclog.NewNullLogger(),
+		Trust: trust, URLs: []string{server.URL()}, CA: w.authority.CACertificate(), Embedded: server, Logger: hclog.NewNullLogger(),
 	})
 	must(err)
 	t.Cleanup(w.broker.Close)

@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/recfleet/recfleet/internal/bus"
+	"github.com/recfleet/recfleet/internal/bus/embedded"
 	"github.com/recfleet/recfleet/internal/identity"
 	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
 )
@@ -28,7 +29,7 @@ func TestOverTheRealBus(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := bus.StartServer(bus.ServerConfig{
+	server, err := embedded.Start(embedded.Config{
 		Dir: filepath.Join(dir, "js"), Host: "127.0.0.1", Trust: trust, StoreBytes: 64 << 20, Logger: hclog.NewNullLogger(),
 		TLS: &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS13},
 	})
@@ -37,7 +38,7 @@ func TestOverTheRealBus(t *testing.T) {
 	}
 	defer server.Shutdown()
 	broker, err := bus.DialBroker(t.Context(), bus.BrokerConfig{
-		Trust: trust, URLs: []string{server.URL()}, CA: authority.CACertificate(), Server: server, Logger: hclog.NewNullLogger(),
+		Trust: trust, URLs: []string{server.URL()}, CA: authority.CACertificate(), Embedded: server, Logger: hclog.NewNullLogger(),
 	})
 	if err != nil {
 		t.Fatal(err)

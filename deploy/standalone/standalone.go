@@ -22,6 +22,7 @@ import (
 	"github.com/recfleet/recfleet/coordinator"
 	"github.com/recfleet/recfleet/encoder"
 	"github.com/recfleet/recfleet/internal/bus"
+	"github.com/recfleet/recfleet/internal/bus/embedded"
 	"github.com/recfleet/recfleet/internal/identity"
 	"github.com/recfleet/recfleet/internal/object"
 )
@@ -79,7 +80,7 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	defer server.Shutdown()
 	broker, err := bus.DialBroker(ctx, bus.BrokerConfig{
-		Trust: trust, URLs: []string{server.URLFor(cfg.Host)}, CA: authority.CACertificate(), Server: server, Logger: cfg.Logger.Named("bus"),
+		Trust: trust, URLs: []string{server.URLFor(cfg.Host)}, CA: authority.CACertificate(), Embedded: server, Logger: cfg.Logger.Named("bus"),
 	})
 	if err != nil {
 		return err
@@ -131,7 +132,7 @@ func Run(ctx context.Context, cfg Config) error {
 func (c Config) path(name string) string { return filepath.Join(c.DataDir, name) }
 
 // startBroker starts the embedded broker with what it may fill of the disk.
-func (c Config) startBroker(serverTLS *tls.Config) (*bus.Server, *bus.Trust, error) {
+func (c Config) startBroker(serverTLS *tls.Config) (*embedded.Server, *bus.Trust, error) {
 	trust, err := bus.OpenTrust(c.path("bus"))
 	if err != nil {
 		return nil, nil, err
@@ -144,7 +145,7 @@ func (c Config) startBroker(serverTLS *tls.Config) (*bus.Server, *bus.Trust, err
 	if err != nil {
 		return nil, nil, err
 	}
-	server, err := bus.StartServer(bus.ServerConfig{
+	server, err := embedded.Start(embedded.Config{
 		Dir: c.path("bus"), Host: host, Port: port, TLS: serverTLS, Trust: trust, StoreBytes: int64(float64(free) * busShare),
 		Logger: c.Logger.Named("bus"),
 	})

@@ -30,8 +30,8 @@ type BrokerConfig struct {
 	URLs []string
 	// CA is the PEM of the authority that signed the servers' certificates; empty for the system's.
 	CA string
-	// Server, where it is set, is used in process instead of the URLs, which then only go into grants.
-	Server *Server
+	// Embedded, where it is set, is the broker in this process; the URLs then only go into grants.
+	Embedded nats.InProcessConnProvider
 	// Replicas is how many servers keep each stream; 0 means 1.
 	Replicas int
 	Logger   hclog.Logger
@@ -75,8 +75,8 @@ func (cfg BrokerConfig) connect(account string) (*nats.Conn, error) {
 	complain := nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 		cfg.Logger.Warn("bus complained", "error", err)
 	})
-	if cfg.Server != nil {
-		return nats.Connect("", user, complain, nats.InProcessServer(cfg.Server.server), nats.MaxReconnects(-1))
+	if cfg.Embedded != nil {
+		return nats.Connect("", user, complain, nats.InProcessServer(cfg.Embedded), nats.MaxReconnects(-1))
 	}
 	tlsConfig, err := clientTLS(cfg.CA)
 	if err != nil {

@@ -2,7 +2,6 @@ package bus
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"strings"
@@ -20,45 +19,58 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fixture is an embedded broker with a coordinator on it.
+// fixture is a broker set up by the written configuration, with a coordinator on it.
 type fixture struct {
-	server *Server
 	broker *Broker
 	trust  *Trust
-	ca     string
 }
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	dir := t.TempDir()
-	authority, err := identity.OpenAuthority(dir + "/identity")
+	authority, err := identity.OpenAuthority(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	certificate, err := authority.ServerCertificate(nil)
+	certificate, key := dir+"/nats.pem", dir+"/nats.key"
+	if err := authority.WriteServerCertificate(nil, certificate, key); err != nil {
+		t.Fatal(err)
+	}
+	trust, err := OpenTrust(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	trust, err := OpenTrust(dir + "/trust")
+	path := dir + "/nats.conf"
+	if err := trust.WriteServerConfig(path, FileConfig{
+		Listen: "127.0.0.1:-1", StoreDir: dir + "/js", StoreBytes: 64 << 20, Certificate: certificate, PrivateKey: key,
+	}); err != nil {
+		t.Fatal(err)
+	}
+	options, err := server.ProcessConfigFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := StartServer(ServerConfig{
-		Dir: dir + "/js", Host: "127.0.0.1", Trust: trust, StoreBytes: 64 << 20, Logger: hclog.NewNullLogger(),
-		TLS: &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS13},
+	options.NoSigs, options.NoLog = true, true
+	s, err := server.NewServer(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() {
+		s.Shutdown()
+		s.WaitForShutdown()
 	})
-	if err != nil {
-		t.Fatal(err)
+	if !s.ReadyForConnections(20 * time.Second) {
+		t.Fatal("the server does not serve")
 	}
-	t.Cleanup(server.Shutdown)
 	broker, err := DialBroker(t.Context(), BrokerConfig{
-		Trust: trust, URLs: []string{server.URL()}, CA: authority.CACertificate(), Server: server, Logger: hclog.NewNullLogger(),
+		Trust: trust, URLs: []string{"tls://" + s.Addr().String()}, CA: authority.CACertificate(), Logger: hclog.NewNullLogger(),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(broker.Close)
-	return &fixture{server, broker, trust, authority.CACertificate()}
+	return &fixture{broker, trust}
 }
 
 func (f *fixture) publisher(t *testing.T, session string) *Publisher {
@@ -350,7 +362,7 @@ func TestARightRunsOutAndIsRenewed(t *testing.T) {
 	}
 }
 
-func TestTheEmbeddedBrokerIsSafe(t *testing.T) {
+func TestAnUnsafeBrokerIsFound(t *testing.T) {
 	f := newFixture(t)
 	if err := f.broker.Check(t.Context()); err != nil {
 		t.Error(err)
@@ -379,58 +391,10 @@ func FuzzMessage(f *testing.F) {
 	})
 }
 
-// A server started from the written file serves the same rights as the embedded one.
-func TestTheWrittenConfigurationIsGood(t *testing.T) {
-	dir := t.TempDir()
-	authority, err := identity.OpenAuthority(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	certificate, key := dir+"/server.pem", dir+"/server.key"
-	if err := authority.WriteServerCertificate(nil, certificate, key); err != nil {
-		t.Fatal(err)
-	}
-	trust, err := OpenTrust(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := dir + "/nats.conf"
-	if err := trust.WriteServerConfig(path, FileConfig{Listen: "127.0.0.1:-1", StoreDir: dir + "/js", StoreBytes: 64 << 20, Certificate: certificate, PrivateKey: key}); err != nil {
-		t.Fatal(err)
-	}
-	options, err := server.ProcessConfigFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	options.NoSigs, options.NoLog = true, true
-	external, err := server.NewServer(options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	external.Start()
-	defer external.WaitForShutdown()
-	defer external.Shutdown()
-	if !external.ReadyForConnections(20 * time.Second) {
-		t.Fatal("the server does not serve")
-	}
-	broker, err := DialBroker(t.Context(), BrokerConfig{Trust: trust, URLs: []string{"tls://" + external.Addr().String()}, CA: authority.CACertificate(), Logger: hclog.NewNullLogger()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer broker.Close()
-	if err := broker.Check(t.Context()); err != nil {
-		t.Error(err)
-	}
-	f := &fixture{broker: broker, trust: trust}
-	f.createSession(t, "aa")
-	p := f.publisher(t, "aa")
-	if err := p.Publish(t.Context(), segmentOf("aa", 1, 1)[0]); err != nil {
-		t.Error(err)
-	}
-	if err := f.reader(t).Read(t.Context(), "aa", 1, 1, func(chunk.Chunk) error { return nil }); err != nil {
-		t.Error(err)
-	}
-	if err := trust.WriteServerConfig(path, FileConfig{Listen: "x\"y"}); err == nil {
+func TestAConfigurationThatCannotBeQuotedIsRefused(t *testing.T) {
+	f := newFixture(t)
+	err := f.trust.WriteServerConfig(t.TempDir()+"/nats.conf", FileConfig{Listen: "x\"y", StoreDir: "d", Certificate: "c", PrivateKey: "k"})
+	if err == nil {
 		t.Error("a quote was written")
 	}
 }

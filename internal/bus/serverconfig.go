@@ -29,11 +29,11 @@ func (t *Trust) WriteServerConfig(path string, cfg FileConfig) error {
 			return fmt.Errorf("write broker configuration: %s %q: %w", name, value, errors.New("empty, or not to be quoted"))
 		}
 	}
-	_, operator, err := t.operator()
+	_, operator, err := t.Operator()
 	if err != nil {
 		return fmt.Errorf("write broker configuration: %w", err)
 	}
-	accounts, err := t.accounts()
+	accounts, err := t.Accounts()
 	if err != nil {
 		return fmt.Errorf("write broker configuration: %w", err)
 	}
@@ -49,7 +49,7 @@ operator: %s
 system_account: %s
 resolver: MEMORY
 resolver_preload: {
-`, filepath.Base(path), cfg.Listen, cfg.Certificate, cfg.PrivateKey, cfg.StoreDir, cfg.StoreBytes, operator, t.public(keySystem))
+`, filepath.Base(path), cfg.Listen, cfg.Certificate, cfg.PrivateKey, cfg.StoreDir, cfg.StoreBytes, operator, t.SystemAccount())
 	for _, key := range slices.Sorted(maps.Keys(accounts)) {
 		fmt.Fprintf(&b, "  %s: %s\n", key, accounts[key])
 	}

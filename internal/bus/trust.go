@@ -108,8 +108,11 @@ func (t *Trust) public(name string) string {
 	return key
 }
 
-// operator returns the claims that a server trusts.
-func (t *Trust) operator() (*jwt.OperatorClaims, string, error) {
+// SystemAccount returns the public key of the account in which servers tell of themselves.
+func (t *Trust) SystemAccount() string { return t.public(keySystem) }
+
+// Operator returns the claims that a server is to trust, and their JWT.
+func (t *Trust) Operator() (*jwt.OperatorClaims, string, error) {
 	claims := jwt.NewOperatorClaims(t.public(keyOperator))
 	claims.Name = "recfleet"
 	claims.SystemAccount = t.public(keySystem)
@@ -117,8 +120,8 @@ func (t *Trust) operator() (*jwt.OperatorClaims, string, error) {
 	return claims, encoded, err
 }
 
-// accounts returns the account JWTs by public key.
-func (t *Trust) accounts() (map[string]string, error) {
+// Accounts returns the accounts' JWTs by public key.
+func (t *Trust) Accounts() (map[string]string, error) {
 	system := jwt.NewAccountClaims(t.public(keySystem))
 	system.Name = "SYSTEM"
 

@@ -1,30 +1,34 @@
-package bus
+// Package embedded runs a broker inside this process. It is apart from package bus so that agents do not carry a broker.
+package embedded
 
 import (
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/recfleet/recfleet/internal/bus"
 )
 
 // serverStart bounds how long the embedded broker may take to recover its streams: 2,000 of them take about 1.2 s.
 const serverStart = time.Minute
 
-// ServerConfig says how to run a broker inside this process.
-type ServerConfig struct {
+// Config says how to run the broker.
+type Config struct {
 	// Dir is where streams are kept.
 	Dir  string
 	Host string
 	// Port may be 0 for any free one.
 	Port  int
 	TLS   *tls.Config
-	Trust *Trust
+	Trust *bus.Trust
 	// StoreBytes bounds all streams together. It must be well below what the disk has free: a full store is an error for the
 	// publisher at once, a full disk is silence.
 	StoreBytes int64
@@ -34,13 +38,17 @@ type ServerConfig struct {
 // Server is an embedded broker that acknowledges only what is on its disk.
 type Server struct{ server *server.Server }
 
-// StartServer starts a broker and blocks until it serves.
-func StartServer(cfg ServerConfig) (*Server, error) {
-	operator, _, err := cfg.Trust.operator()
+// Start starts a broker and blocks until it serves.
+func Start(cfg Config) (*Server, error) {
+	// The server says that it cannot listen only in its log; ask beforehand.
+	if err := listens(cfg.Host, cfg.Port); err != nil {
+		return nil, fmt.Errorf("start broker: %w", err)
+	}
+	operator, _, err := cfg.Trust.Operator()
 	if err != nil {
 		return nil, fmt.Errorf("start broker: %w", err)
 	}
-	accounts, err := cfg.Trust.accounts()
+	accounts, err := cfg.Trust.Accounts()
 	if err != nil {
 		return nil, fmt.Errorf("start broker: %w", err)
 	}
@@ -61,7 +69,7 @@ func StartServer(cfg ServerConfig) (*Server, error) {
 		SyncAlways: true, SyncInterval: 2 * time.Minute,
 		MaxPayload: 1 << 20,
 		TLS:        true, TLSConfig: cfg.TLS, TLSTimeout: 5, TLSHandshakeFirst: true,
-		TrustedOperators: []*jwt.OperatorClaims{operator}, SystemAccount: cfg.Trust.public(keySystem), AccountResolver: resolver,
+		TrustedOperators: []*jwt.OperatorClaims{operator}, SystemAccount: cfg.Trust.SystemAccount(), AccountResolver: resolver,
 		NoSigs: true,
 	})
 	if err != nil {
@@ -72,10 +80,21 @@ func StartServer(cfg ServerConfig) (*Server, error) {
 	if !s.ReadyForConnections(serverStart) {
 		s.Shutdown()
 		s.WaitForShutdown()
-		return nil, fmt.Errorf("start broker on %s port %d: %w", cfg.Host, cfg.Port, errors.New("it does not serve; is the port in use?"))
+		return nil, errors.New("start broker: it does not serve")
 	}
 	return &Server{s}, nil
 }
+
+func listens(host string, port int) error {
+	l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+	if err != nil {
+		return err
+	}
+	return l.Close()
+}
+
+// InProcessConn returns a connection that does not leave this process; it makes a Server a nats.InProcessConnProvider.
+func (s *Server) InProcessConn() (net.Conn, error) { return s.server.InProcessConn() }
 
 // URL returns where clients reach the server.
 func (s *Server) URL() string { return "tls://" + s.server.Addr().String() }
