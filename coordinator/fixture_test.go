@@ -363,7 +363,11 @@ func (e *encoder) archive(l *recfleetv1.Lease) *recfleetv1.CompleteJobRequest {
 // work encodes what there is.
 func (e *encoder) work(count int) {
 	e.w.t.Helper()
+	began := time.Now()
 	for done := 0; done < count; {
+		if time.Since(began) > 30*time.Second {
+			e.w.t.Fatalf("%d of %d jobs came; log:\n%s", done, count, e.w.log.String())
+		}
 		for _, l := range e.sync(int32(count-done), 10*time.Second).GetGranted() {
 			if _, err := e.w.jobs().CompleteJob(e.w.t.Context(), e.archive(l)); err != nil {
 				e.w.t.Fatal(err)
