@@ -122,7 +122,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if err != nil {
 		return err
 	}
-	defer cfg.Listener.Close() //nolint:errcheck // serving has closed it unless opening failed
+	defer cfg.Listener.Close() // serving has closed it unless opening failed
 
 	if err := cfg.check(ctx); err != nil {
 		return err
