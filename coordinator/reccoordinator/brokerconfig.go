@@ -12,6 +12,7 @@ import (
 
 	"github.com/recfleet/recfleet/internal/bus"
 	"github.com/recfleet/recfleet/internal/identity"
+	"github.com/recfleet/recfleet/internal/program"
 )
 
 // brokerSettings are what the command line says of a broker of one's own.
@@ -21,7 +22,7 @@ type brokerSettings struct {
 	hosts                             []string
 }
 
-func brokerConfigCommand(getenv func(string) string, started *bool, stdout io.Writer) *cobra.Command {
+func brokerConfigCommand() *cobra.Command {
 	var s brokerSettings
 	command := &cobra.Command{
 		Use:   "broker-config --data-dir DIR --listen HOST:PORT --store-dir DIR --output DIR",
@@ -30,14 +31,7 @@ func brokerConfigCommand(getenv func(string) string, started *bool, stdout io.Wr
 			"acknowledges only what is on its disk. Keys that do not exist yet are made.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := applyEnvironment(cmd.Flags(), getenv); err != nil {
-				return err
-			}
-			*started = true
-			if err := s.write(stdout); err != nil {
-				return badInput{err}
-			}
-			return nil
+			return program.BadInput(s.write(cmd.OutOrStdout()))
 		},
 	}
 	f := command.Flags()

@@ -1,30 +1,17 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/recfleet/recfleet/coordinator"
+	"github.com/recfleet/recfleet/internal/version"
 )
-
-const (
-	exitFailed   = 1
-	exitBadInput = 2
-)
-
-// badInput is an error that the caller of the program can mend.
-type badInput struct{ error }
-
-func (b badInput) Unwrap() error { return b.error }
 
 // settings are what the command line says.
 type settings struct {
@@ -38,26 +25,14 @@ type settings struct {
 	logLevel                 string
 }
 
-// run is the program but for signals and the exit.
-func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
-	started := false
-	command := serveCommand(getenv, &started, stdout, stderr)
-	command.AddCommand(brokerConfigCommand(getenv, &started, stdout))
-	command.SetArgs(args)
-	command.SetOut(stdout)
-	command.SetErr(stderr)
-	err := command.ExecuteContext(ctx)
-	if err == nil {
-		return 0
-	}
-	fmt.Fprintf(stderr, "reccoordinator: %s\n", strings.Join(strings.Fields(err.Error()), " "))
-	if errors.As(err, new(badInput)) || !started {
-		return exitBadInput
-	}
-	return exitFailed
+// command is the program's command line.
+func command() *cobra.Command {
+	serve := serveCommand()
+	serve.AddCommand(brokerConfigCommand())
+	return serve
 }
 
-func serveCommand(getenv func(string) string, started *bool, stdout, stderr io.Writer) *cobra.Command {
+func serveCommand() *cobra.Command {
 	var s settings
 	command := &cobra.Command{
 		Use:   "reccoordinator --data-dir DIR --listen HOST:PORT --archive URL --nats-url URL",
@@ -68,14 +43,9 @@ func serveCommand(getenv func(string) string, started *bool, stdout, stderr io.W
 			"Every flag may also be given by an environment variable, --data-dir as RECFLEET_DATA_DIR and so on; the flag wins.\n" +
 			"The first signal lets calls under way end, the second ends the program at once.\n" +
 			"Exit codes: 0 after a signal, 1 failed, 2 bad input.",
-		Args: cobra.NoArgs, SilenceErrors: true, SilenceUsage: true,
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		Version: version.Version, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := applyEnvironment(cmd.Flags(), getenv); err != nil {
-				return err
-			}
-			*started = true
-			return s.serve(cmd.Context(), stdout, stderr)
+			return s.serve(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	f := command.Flags()
@@ -111,20 +81,4 @@ func (s settings) check() error {
 		return fmt.Errorf("--listen %q is not HOST:PORT", s.listen)
 	}
 	return nil
-}
-
-// applyEnvironment sets the flags that were not given from their twins in the environment.
-func applyEnvironment(flags *pflag.FlagSet, getenv func(string) string) error {
-	var err error
-	flags.VisitAll(func(f *pflag.Flag) {
-		name := "RECFLEET_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
-		value := getenv(name)
-		if f.Changed || value == "" || f.Name == "help" {
-			return
-		}
-		if setErr := flags.Set(f.Name, value); setErr != nil && err == nil {
-			err = fmt.Errorf("%s: %w", name, setErr)
-		}
-	})
-	return err
 }

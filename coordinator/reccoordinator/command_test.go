@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/recfleet/recfleet/internal/identity"
+	"github.com/recfleet/recfleet/internal/program"
 	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
 )
 
@@ -72,7 +73,7 @@ func TestBadInputIsOneLineAndExitCode2(t *testing.T) {
 				}
 				return ""
 			}, &stdout, &stderr)
-			if lines := strings.Count(stderr.String(), "\n"); code != exitBadInput || lines != 1 || !strings.Contains(stderr.String(), c.want) || stdout.Len() != 0 {
+			if lines := strings.Count(stderr.String(), "\n"); code != program.ExitBadInput || lines != 1 || !strings.Contains(stderr.String(), c.want) || stdout.Len() != 0 {
 				t.Errorf("exit %d, stdout %q, stderr %q, want %q", code, &stdout, &stderr, c.want)
 			}
 		})
@@ -151,4 +152,9 @@ func TestServesWithABrokerOfItsOwn(t *testing.T) {
 	if code := <-exit; code != 0 {
 		t.Errorf("exit %d: %s", code, &stderr)
 	}
+}
+
+// run is the program but for signals and the exit.
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+	return program.Run(ctx, command(), program.Environment{Args: args, Getenv: getenv, Stdout: stdout, Stderr: stderr})
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/recfleet/recfleet/internal/bus"
 	"github.com/recfleet/recfleet/internal/identity"
 	"github.com/recfleet/recfleet/internal/object"
+	"github.com/recfleet/recfleet/internal/program"
 )
 
 // identityDir is where, in the data directory, the authority and the tokens are.
@@ -24,41 +25,41 @@ func identityDir(dataDir string) string { return filepath.Join(dataDir, "identit
 // serve opens what the settings name and runs the coordinator.
 func (s settings) serve(ctx context.Context, stdout, stderr io.Writer) error {
 	if err := s.check(); err != nil {
-		return badInput{err}
+		return program.BadInput(err)
 	}
 	location, err := object.ParseLocation(s.archive)
 	if err != nil {
-		return badInput{err}
+		return program.BadInput(err)
 	}
 	if err := os.MkdirAll(s.dataDir, 0o700); err != nil {
-		return badInput{err}
+		return program.BadInput(err)
 	}
 	logger := hclog.New(&hclog.LoggerOptions{Name: "reccoordinator", Level: hclog.LevelFromString(s.logLevel), Output: stderr})
 	authority, err := identity.OpenAuthority(identityDir(s.dataDir))
 	if err != nil {
-		return badInput{err}
+		return program.BadInput(err)
 	}
 	tokens, err := identity.OpenTokens(identityDir(s.dataDir))
 	if err != nil {
-		return badInput{err}
+		return program.BadInput(err)
 	}
 	broker, err := s.dialBroker(ctx, authority, logger.Named("bus"))
 	if err != nil {
-		return badInput{err}
+		return program.BadInput(err)
 	}
 	defer broker.Close()
 	store, err := object.Open(ctx, location, object.Config{Logger: logger.Named("object")})
 	if err != nil {
-		return badInput{err}
+		return program.BadInput(err)
 	}
 	defer store.Close() //nolint:errcheck // what was put is durable already
 	listener, err := net.Listen("tcp", s.listen)
 	if err != nil {
-		return badInput{err}
+		return program.BadInput(err)
 	}
 	certificate, address, err := s.present(authority, tokens, listener.Addr())
 	if err != nil {
-		return errors.Join(badInput{err}, listener.Close())
+		return errors.Join(program.BadInput(err), listener.Close())
 	}
 	disks := []string{s.dataDir}
 	if location.Scheme == object.SchemeFile {
@@ -72,7 +73,7 @@ func (s settings) serve(ctx context.Context, stdout, stderr io.Writer) error {
 		Ready:     func() { fmt.Fprintf(stdout, "reccoordinator ready at %s\n", address) },
 	})
 	if errors.Is(err, coordinator.ErrConfig) || errors.Is(err, bus.ErrUnsafeBroker) {
-		return badInput{err}
+		return program.BadInput(err)
 	}
 	return err
 }

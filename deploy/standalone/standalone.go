@@ -17,7 +17,6 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
 
 	"github.com/recfleet/recfleet/coordinator"
 	"github.com/recfleet/recfleet/encoder"
@@ -90,7 +89,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	defer store.Close()
+	defer func() { _ = store.Close() }()
 	listener, err := net.Listen("tcp", cfg.Listen)
 	if err != nil {
 		return fmt.Errorf("%w: listen: %w", ErrConfig, err)
@@ -116,7 +115,7 @@ func Run(ctx context.Context, cfg Config) error {
 	group.Go(func() error {
 		return coordinator.Run(serving, coordinator.Config{
 			CatalogPath: cfg.path("catalog.db"), Broker: broker, Store: store, Location: location, Listener: listener, TLS: serverTLS,
-			Tokens: tokens, FrameRate: cfg.FrameRate, SegmentLength: cfg.SegmentLength, FreeBytes: cfg.freeBytes,
+			Tokens: tokens, FrameRate: cfg.FrameRate, SegmentLength: cfg.SegmentLength, FreeBytes: coordinator.DiskSpace(cfg.DataDir),
 			Logger: cfg.Logger.Named("coordinator"), Ready: func() { cfg.Ready(client.Address) },
 		})
 	})
@@ -141,7 +140,7 @@ func (c Config) startBroker(serverTLS *tls.Config) (*embedded.Server, *bus.Trust
 	if err != nil {
 		return nil, nil, err
 	}
-	free, err := c.freeBytes()
+	free, err := coordinator.DiskSpace(c.DataDir)()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -149,6 +148,9 @@ func (c Config) startBroker(serverTLS *tls.Config) (*embedded.Server, *bus.Trust
 		Dir: c.path("bus"), Host: host, Port: port, TLS: serverTLS, Trust: trust, StoreBytes: int64(float64(free) * busShare),
 		Logger: c.Logger.Named("bus"),
 	})
+	if errors.Is(err, embedded.ErrListen) {
+		err = fmt.Errorf("%w: %w", ErrConfig, err)
+	}
 	return server, trust, err
 }
 
@@ -161,15 +163,6 @@ func (c Config) writeClients(client identity.Client, tokens identity.Tokens) err
 		}
 	}
 	return nil
-}
-
-// freeBytes tells what the data directory's disk has left.
-func (c Config) freeBytes() (uint64, error) {
-	var s unix.Statfs_t
-	if err := unix.Statfs(c.DataDir, &s); err != nil {
-		return 0, fmt.Errorf("read free space of %s: %w", c.DataDir, err)
-	}
-	return s.Bavail * uint64(s.Bsize), nil
 }
 
 // ErrConfig means that a setting cannot be used; the text names it.

@@ -13,23 +13,13 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/recfleet/recfleet/encoder"
 	"github.com/recfleet/recfleet/internal/identity"
 	"github.com/recfleet/recfleet/internal/object"
+	"github.com/recfleet/recfleet/internal/program"
 	"github.com/recfleet/recfleet/internal/version"
 )
-
-const (
-	exitFailed   = 1
-	exitBadInput = 2
-)
-
-// badInput is an error that the caller of the program can mend.
-type badInput struct{ error }
-
-func (b badInput) Unwrap() error { return b.error }
 
 // settings are what the command line says.
 type settings struct {
@@ -39,10 +29,9 @@ type settings struct {
 	drainTime                          time.Duration
 }
 
-// run is the program but for signals and the exit.
-func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+// command is the program's command line.
+func command() *cobra.Command {
 	var s settings
-	started := false
 	command := &cobra.Command{
 		Use:   "recencoder {--config FILE | --coordinator HOST:PORT --ca FILE --token-file FILE} --archive URL",
 		Short: "Encode recorded segments and archive them",
@@ -50,13 +39,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 			"Every flag may also be given by an environment variable, --work-dir as RECFLEET_WORK_DIR and so on; the flag wins.\n" +
 			"The first signal finishes the jobs at hand, the second ends the program at once.\n" +
 			"Exit codes: 0 after a signal, 1 failed, 2 bad input.",
-		Version: version.Version, Args: cobra.NoArgs, SilenceErrors: true, SilenceUsage: true,
+		Version: version.Version, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := applyEnvironment(cmd.Flags(), getenv); err != nil {
-				return err
-			}
-			started = true
-			return s.encode(cmd.Context(), stdout, stderr)
+			return s.encode(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	f := command.Flags()
@@ -69,35 +54,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	f.StringVar(&s.workDir, "work-dir", defaultWorkDir(), "`DIR` for files in work, for this encoder alone")
 	f.DurationVar(&s.drainTime, "drain-time", 2*time.Minute, "how long jobs may go on after the first signal")
 	f.StringVar(&s.logLevel, "log-level", "info", "trace, debug, info, warn or error")
-	command.SetArgs(args)
-	command.SetOut(stdout)
-	command.SetErr(stderr)
-
-	err := command.ExecuteContext(ctx)
-	if err == nil {
-		return 0
-	}
-	fmt.Fprintf(stderr, "recencoder: %s\n", strings.Join(strings.Fields(err.Error()), " "))
-	if errors.As(err, new(badInput)) || !started {
-		return exitBadInput
-	}
-	return exitFailed
-}
-
-// applyEnvironment sets the flags that were not given from their twins in the environment.
-func applyEnvironment(flags *pflag.FlagSet, getenv func(string) string) error {
-	var err error
-	flags.VisitAll(func(f *pflag.Flag) {
-		name := "RECFLEET_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
-		value := getenv(name)
-		if f.Changed || value == "" || f.Name == "help" || f.Name == "version" {
-			return
-		}
-		if setErr := flags.Set(f.Name, value); setErr != nil && err == nil {
-			err = fmt.Errorf("%s: %w", name, setErr)
-		}
-	})
-	return err
+	return command
 }
 
 // encode opens what the settings name and runs the encoder.
@@ -105,34 +62,34 @@ func (s settings) encode(ctx context.Context, stdout, stderr io.Writer) error {
 	level := hclog.LevelFromString(s.logLevel)
 	switch {
 	case level == hclog.NoLevel:
-		return badInput{fmt.Errorf("log level %q is unknown", s.logLevel)}
+		return program.BadInput(fmt.Errorf("log level %q is unknown", s.logLevel))
 	case s.slots < 1:
-		return badInput{fmt.Errorf("%d slots are none", s.slots)}
+		return program.BadInput(fmt.Errorf("%d slots are none", s.slots))
 	case s.archive == "":
-		return badInput{errors.New("--archive is missing")}
+		return program.BadInput(errors.New("--archive is missing"))
 	case s.drainTime <= 0:
-		return badInput{fmt.Errorf("drain time %v is none", s.drainTime)}
+		return program.BadInput(fmt.Errorf("drain time %v is none", s.drainTime))
 	}
 	client, err := s.client()
 	if err != nil {
-		return badInput{err}
+		return program.BadInput(err)
 	}
 	location, err := object.ParseLocation(s.archive)
 	if err != nil {
-		return badInput{err}
+		return program.BadInput(err)
 	}
 	logger := hclog.New(&hclog.LoggerOptions{Name: "recencoder", Level: level, Output: stderr})
 	store, err := object.Open(ctx, location, object.Config{Logger: logger.Named("object")})
 	if err != nil {
-		return badInput{err}
+		return program.BadInput(err)
 	}
 	defer func() { _ = store.Close() }()
 	if err := store.Check(ctx); err != nil {
-		return badInput{err}
+		return program.BadInput(err)
 	}
 	conn, err := client.Dial()
 	if err != nil {
-		return badInput{err}
+		return program.BadInput(err)
 	}
 	defer conn.Close()
 	host, err := os.Hostname()
@@ -147,7 +104,7 @@ func (s settings) encode(ctx context.Context, stdout, stderr io.Writer) error {
 		},
 	})
 	if errors.Is(err, encoder.ErrUnusable) {
-		return badInput{err}
+		return program.BadInput(err)
 	}
 	return err
 }

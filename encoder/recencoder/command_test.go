@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/recfleet/recfleet/internal/identity"
+	"github.com/recfleet/recfleet/internal/program"
 )
 
 func TestBadInputIsOneLineAndExitCode2(t *testing.T) {
@@ -54,7 +56,7 @@ func TestBadInputIsOneLineAndExitCode2(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
 			code := run(ctx, c.args, func(name string) string { return c.env[name] }, &stdout, &stderr)
-			if code != exitBadInput || strings.Count(stderr.String(), "\n") != 1 || !strings.Contains(stderr.String(), c.want) || stdout.Len() != 0 {
+			if code != program.ExitBadInput || strings.Count(stderr.String(), "\n") != 1 || !strings.Contains(stderr.String(), c.want) || stdout.Len() != 0 {
 				t.Errorf("exit %d, stderr %q, stdout %q", code, &stderr, &stdout)
 			}
 		})
@@ -69,7 +71,7 @@ func TestTheFlagWins(t *testing.T) {
 		}
 		return ""
 	}, &stdout, &stderr)
-	if code != exitBadInput || strings.Contains(stderr.String(), "variable") {
+	if code != program.ExitBadInput || strings.Contains(stderr.String(), "variable") {
 		t.Errorf("exit %d, %s", code, &stderr)
 	}
 }
@@ -92,4 +94,9 @@ func TestTheSignalEndsAnEncoderWithoutCoordinator(t *testing.T) {
 	if code != 0 || !strings.Contains(stderr.String(), "coordinator not reached") || stdout.Len() != 0 {
 		t.Errorf("exit %d, stderr %s, stdout %s", code, &stderr, &stdout)
 	}
+}
+
+// run is the program but for signals and the exit.
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+	return program.Run(ctx, command(), program.Environment{Args: args, Getenv: getenv, Stdout: stdout, Stderr: stderr})
 }

@@ -4,6 +4,7 @@ package screencodec
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -141,7 +142,7 @@ func BenchmarkDecode(b *testing.B) {
 				}
 				t := cpu(b)
 				for {
-					if _, err := d.Next(); err == io.EOF {
+					if _, err := d.Next(); errors.Is(err, io.EOF) {
 						break
 					} else if err != nil {
 						b.Fatal(err)

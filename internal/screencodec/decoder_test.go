@@ -140,7 +140,7 @@ func TestLimits(t *testing.T) {
 			t.Errorf("%+v: %v", l, err)
 		}
 	}
-	if n, err := drain(stream, Limits{MaxWidth: 45, MaxHeight: 38, MaxFrames: 14, MaxDuration: 2800 * time.Millisecond}); err != io.EOF || n != 14 {
+	if n, err := drain(stream, Limits{MaxWidth: 45, MaxHeight: 38, MaxFrames: 14, MaxDuration: 2800 * time.Millisecond}); !errors.Is(err, io.EOF) || n != 14 {
 		t.Errorf("just within the limits: %d frames, %v", n, err)
 	}
 }
@@ -251,7 +251,7 @@ func TestEndRecordIsChecked(t *testing.T) {
 			t.Errorf("wrong %s: %d frames, %v", what, n, err)
 		}
 	}
-	if n, err := drain(reseal(stream), Limits{}); n != 14 || err != io.EOF {
+	if n, err := drain(reseal(stream), Limits{}); n != 14 || !errors.Is(err, io.EOF) {
 		t.Errorf("right end record: %d frames, %v", n, err)
 	}
 }

@@ -23,13 +23,12 @@ type Encoder struct {
 	geometry geometry
 	interval int
 
-	w       io.Writer
-	err     error // why the stream cannot go on
-	open    bool
-	last    time.Duration // time of the last picture
-	frames  int
-	toKey   int // pictures until the next key picture
-	written int // pictures compressed since the last key
+	w      io.Writer
+	err    error // why the stream cannot go on
+	open   bool
+	last   time.Duration // time of the last picture
+	frames int
+	toKey  int // pictures until the next key picture
 
 	prev, cur []byte
 	boxes     []span

@@ -2,17 +2,17 @@ package screencodec
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-
-	"math/rand/v2"
 )
 
 var update = flag.Bool("update", false, "write golden streams that do not exist yet")
@@ -80,7 +80,7 @@ func describe(stream []byte) (string, error) {
 	fmt.Fprintf(&out, "version %d %dx%d tile %d start %s\n", h.Version, h.Width, h.Height, h.Tile, h.Start.Format(time.RFC3339Nano))
 	for {
 		f, err := d.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			fmt.Fprintf(&out, "end %v\n", d.End())
 			return out.String(), nil
 		}

@@ -217,7 +217,7 @@ func (p *paletteReader) paint(g geometry, pix []byte, r rect, b []byte) ([]byte,
 			continue
 		}
 		shift := 0
-		for x := 0; x < r.w; x++ {
+		for x := range r.w {
 			v := in[0] >> shift & mask
 			if int(v) >= n {
 				return nil, false

@@ -140,7 +140,7 @@ func predict(predictor int, x int, l byte, up []byte) byte {
 }
 
 // magnitude is how far a residual is from 0, going around at 256.
-var magnitude = func() (t [256]uint8) {
+var magnitude = func() (t [256]uint8) { //nolint:gochecknoglobals // a table that is never written
 	for i := range t {
 		t[i] = uint8(min(i, 256-i))
 	}

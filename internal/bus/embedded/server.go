@@ -20,6 +20,9 @@ import (
 // serverStart bounds how long the embedded broker may take to recover its streams: 2,000 of them take about 1.2 s.
 const serverStart = time.Minute
 
+// ErrListen means that the address cannot be listened on.
+var ErrListen = errors.New("cannot listen")
+
 // Config says how to run the broker.
 type Config struct {
 	// Dir is where streams are kept.
@@ -38,11 +41,11 @@ type Config struct {
 // Server is an embedded broker that acknowledges only what is on its disk.
 type Server struct{ server *server.Server }
 
-// Start starts a broker and blocks until it serves.
+// Start starts a broker and blocks until it serves. ErrListen where its address cannot be had.
 func Start(cfg Config) (*Server, error) {
 	// The server says that it cannot listen only in its log; ask beforehand.
 	if err := listens(cfg.Host, cfg.Port); err != nil {
-		return nil, fmt.Errorf("start broker: %w", err)
+		return nil, fmt.Errorf("start broker: %w: %w", ErrListen, err)
 	}
 	operator, _, err := cfg.Trust.Operator()
 	if err != nil {

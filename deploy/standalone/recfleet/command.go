@@ -1,0 +1,59 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/spf13/cobra"
+
+	"github.com/recfleet/recfleet/coordinator"
+	"github.com/recfleet/recfleet/deploy/standalone"
+	"github.com/recfleet/recfleet/internal/object"
+	"github.com/recfleet/recfleet/internal/program"
+	"github.com/recfleet/recfleet/internal/version"
+)
+
+// command is the program's command line.
+func command() *cobra.Command {
+	var cfg standalone.Config
+	var level string
+	c := &cobra.Command{
+		Use:   "recfleet --data-dir DIR --listen HOST:PORT [--archive URL]",
+		Short: "Run recfleet's server side in one process",
+		Long: "Run the broker, the coordinator, an encoder and the page in one process.\n\n" +
+			"It writes client.json (admin), agent.json and encoder.json to the data directory: what recctl, agents and encoders\n" +
+			"need to reach it. They hold secrets.\n" +
+			"Every flag may also be given by an environment variable, --data-dir as RECFLEET_DATA_DIR and so on; the flag wins.\n" +
+			"The first signal finishes what is held, the second ends the program at once.\n" +
+			"Exit codes: 0 after a signal, 1 failed, 2 bad input.",
+		Version: version.Version, Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			log := hclog.LevelFromString(level)
+			switch {
+			case cfg.DataDir == "":
+				return program.BadInput(errors.New("--data-dir is missing"))
+			case log == hclog.NoLevel:
+				return program.BadInput(fmt.Errorf("log level %q is unknown", level))
+			}
+			cfg.Logger = hclog.New(&hclog.LoggerOptions{Name: "recfleet", Level: log, Output: c.ErrOrStderr()})
+			cfg.Ready = func(address string) { fmt.Fprintf(c.OutOrStdout(), "recfleet ready at https://%s\n", address) }
+			err := standalone.Run(c.Context(), cfg)
+			if errors.Is(err, standalone.ErrConfig) || errors.Is(err, coordinator.ErrConfig) || errors.Is(err, object.ErrLocation) {
+				return program.BadInput(err)
+			}
+			return err
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&cfg.DataDir, "data-dir", "", "`DIR` for everything that is kept")
+	f.StringVar(&cfg.Listen, "listen", "127.0.0.1:7443", "`HOST:PORT` of the API and the page")
+	f.StringVar(&cfg.BusListen, "bus-listen", "", "`HOST:PORT` of the broker for agents (default: --listen's host, any port)")
+	f.StringVar(&cfg.Host, "host", "", "`NAME` or address by which agents and browsers reach this host (default: --listen's)")
+	f.StringVar(&cfg.Archive, "archive", "", "`URL` of the archive, file:///... or s3://... (default: archive/ in the data directory)")
+	f.IntVar(&cfg.FrameRate, "frame-rate", coordinator.DefaultFrameRate, "captured frames a second, 1 to 60")
+	f.DurationVar(&cfg.SegmentLength, "segment-length", coordinator.DefaultSegmentLength, "length of a segment, 1s to 1h")
+	f.IntVar(&cfg.Slots, "slots", 1, "segments encoded at the same time")
+	f.StringVar(&level, "log-level", "info", "trace, debug, info, warn or error")
+	return c
+}
