@@ -31,8 +31,9 @@ var wire = binary.LittleEndian //nolint:gochecknoglobals // a constant by anothe
 // client is one connection to an X server, used by one goroutine at a time; only
 // interrupt and close may come from another.
 type client struct {
-	conn net.Conn
-	root uint32
+	conn   net.Conn
+	root   uint32
+	pixels pixels
 	// randr is the extension's major opcode, 0 if the server has none.
 	randr byte
 	// monitors says that the extension lists monitors (RandR 1.5).

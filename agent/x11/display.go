@@ -13,6 +13,8 @@ var (
 	ErrNoDisplay = errors.New("no such display")
 	// ErrRefused says that a server answered and did not let the agent in.
 	ErrRefused = errors.New("display refused the connection")
+	// ErrPixels says that the screen's pixels are not BGR0, in 32 bits each.
+	ErrPixels = errors.New("display has unsupported pixels")
 	// ErrLost says that the connection ended or that the server talked nonsense.
 	// The display is of no more use; open it again.
 	ErrLost = errors.New("display lost")
@@ -72,8 +74,8 @@ type Display struct {
 	events   *client
 }
 
-// Open connects to a local display such as ":0". The error wraps ErrNoDisplay
-// or ErrRefused where it is one of those. From here on the server notes each
+// Open connects to a local display such as ":0". The error wraps ErrNoDisplay,
+// ErrRefused or ErrPixels where it is one of those. From here on the server notes each
 // change for Watch. The caller must Close the display.
 func Open(display string, opts Options) (*Display, error) {
 	d, err := open(display, opts)
@@ -104,6 +106,9 @@ func open(display string, opts Options) (*Display, error) {
 	}
 	if d.ask, err = connect(number, cookies, deadline); err != nil {
 		return nil, err
+	}
+	if err := d.ask.pixels.check(); err != nil {
+		return nil, errors.Join(err, d.ask.close())
 	}
 	if d.events, err = connect(number, cookies, deadline); err != nil {
 		return nil, errors.Join(err, d.ask.close())

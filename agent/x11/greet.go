@@ -37,30 +37,40 @@ func (c *client) greet(cookie []byte) error {
 	}
 	answer := c.unread[:size]
 	c.unread = c.unread[size:]
-	root, err := parseSetup(answer)
-	c.root = root
+	var err error
+	c.root, c.pixels, err = parseSetup(answer)
 	return err
 }
 
-// parseSetup reads the server's answer to the greeting.
-func parseSetup(answer []byte) (root uint32, err error) {
+// parseSetup reads the server's answer to the greeting: the root window of the
+// first screen, and how its pixels are laid out.
+func parseSetup(answer []byte) (root uint32, p pixels, err error) {
 	switch answer[0] {
 	case setupSuccess:
 	case setupFailed:
 		reason := answer[8:min(len(answer), 8+int(answer[1]))]
-		return 0, fmt.Errorf("%w: %q", ErrRefused, strings.TrimSpace(string(reason)))
+		return 0, p, fmt.Errorf("%w: %q", ErrRefused, strings.TrimSpace(string(reason)))
 	default: // The server wants a conversation about who we are.
-		return 0, fmt.Errorf("%w: more than a cookie is asked for", ErrRefused)
+		return 0, p, fmt.Errorf("%w: more than a cookie is asked for", ErrRefused)
 	}
-	const fixed = 40
+	const fixed, screenSize = 40, 40
 	if len(answer) < fixed {
-		return 0, fmt.Errorf("%w: greeting of %d bytes", ErrLost, len(answer))
+		return 0, p, fmt.Errorf("%w: greeting of %d bytes", ErrLost, len(answer))
 	}
 	vendor := (int(wire.Uint16(answer[24:])) + 3) &^ 3
 	screens, formats := int(answer[28]), int(answer[29])
-	screen := fixed + vendor + 8*formats
-	if screens == 0 || len(answer) < screen+4 {
-		return 0, fmt.Errorf("%w: greeting without a screen", ErrLost)
+	at := fixed + vendor + 8*formats
+	if screens == 0 || len(answer) < at+screenSize {
+		return 0, p, fmt.Errorf("%w: greeting without a screen", ErrLost)
 	}
-	return wire.Uint32(answer[screen:]), nil
+	screen := answer[at:]
+	p.depth = screen[38]
+	p.bigEndian = answer[30] != 0
+	for format := answer[fixed+vendor : at]; len(format) > 0; format = format[8:] {
+		if format[0] == p.depth {
+			p.bits = format[1]
+		}
+	}
+	p.masks = parseMasks(screen[screenSize:], int(screen[39]), wire.Uint32(screen[32:]))
+	return wire.Uint32(screen), p, nil
 }

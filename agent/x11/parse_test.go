@@ -76,8 +76,8 @@ func TestParseMonitorsReadsNegativePlaces(t *testing.T) {
 // FuzzServer lets any bytes be what a server says: the agent may give up, and
 // must neither panic nor hang.
 func FuzzServer(f *testing.F) {
-	setup := make([]byte, 48)
-	setup[0], setup[2], setup[6], setup[28] = setupSuccess, 11, 10, 1
+	setup := make([]byte, 80)
+	setup[0], setup[2], setup[6], setup[28] = setupSuccess, 11, 18, 1
 	setup[40] = 99
 	extension := make([]byte, packetSize)
 	extension[0], extension[2], extension[8], extension[9] = packetReply, 1, 1, 140
@@ -105,8 +105,8 @@ func FuzzServer(f *testing.F) {
 
 func TestScriptedServerIsUnderstood(t *testing.T) {
 	// The seed of FuzzServer must go all the way, or the fuzzing ends early.
-	setup := make([]byte, 48)
-	setup[0], setup[6], setup[28], setup[40] = setupSuccess, 10, 1, 99
+	setup := make([]byte, 80)
+	setup[0], setup[6], setup[28], setup[40] = setupSuccess, 18, 1, 99
 	none := make([]byte, packetSize)
 	none[0], none[2] = packetReply, 1
 	event := make([]byte, packetSize)
