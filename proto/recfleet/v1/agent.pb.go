@@ -389,6 +389,7 @@ type Event struct {
 	//	*Event_SegmentSealed
 	//	*Event_GapDeclared
 	//	*Event_MetadataChanged
+	//	*Event_MonitorsChanged
 	Body          isEvent_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -481,6 +482,15 @@ func (x *Event) GetMetadataChanged() *MetadataChanged {
 	return nil
 }
 
+func (x *Event) GetMonitorsChanged() *MonitorsChanged {
+	if x != nil {
+		if x, ok := x.Body.(*Event_MonitorsChanged); ok {
+			return x.MonitorsChanged
+		}
+	}
+	return nil
+}
+
 type isEvent_Body interface {
 	isEvent_Body()
 }
@@ -501,6 +511,10 @@ type Event_MetadataChanged struct {
 	MetadataChanged *MetadataChanged `protobuf:"bytes,6,opt,name=metadata_changed,json=metadataChanged,proto3,oneof"`
 }
 
+type Event_MonitorsChanged struct {
+	MonitorsChanged *MonitorsChanged `protobuf:"bytes,7,opt,name=monitors_changed,json=monitorsChanged,proto3,oneof"`
+}
+
 func (*Event_EpochStarted) isEvent_Body() {}
 
 func (*Event_SegmentSealed) isEvent_Body() {}
@@ -508,6 +522,8 @@ func (*Event_SegmentSealed) isEvent_Body() {}
 func (*Event_GapDeclared) isEvent_Body() {}
 
 func (*Event_MetadataChanged) isEvent_Body() {}
+
+func (*Event_MonitorsChanged) isEvent_Body() {}
 
 // EpochStarted says that a new FFmpeg process captures, with this geometry.
 type EpochStarted struct {
@@ -814,6 +830,52 @@ func (x *MetadataChanged) GetMetadata() map[string]string {
 	return nil
 }
 
+// MonitorsChanged says that the monitors on a desktop changed while its size did not: the epoch goes on.
+type MonitorsChanged struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The same width and height as the present epoch's.
+	Geometry      *Geometry `protobuf:"bytes,1,opt,name=geometry,proto3" json:"geometry,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MonitorsChanged) Reset() {
+	*x = MonitorsChanged{}
+	mi := &file_recfleet_v1_agent_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MonitorsChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MonitorsChanged) ProtoMessage() {}
+
+func (x *MonitorsChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_recfleet_v1_agent_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MonitorsChanged.ProtoReflect.Descriptor instead.
+func (*MonitorsChanged) Descriptor() ([]byte, []int) {
+	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *MonitorsChanged) GetGeometry() *Geometry {
+	if x != nil {
+		return x.Geometry
+	}
+	return nil
+}
+
 // AgentServiceSyncRequest is the agent's state.
 type AgentServiceSyncRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -836,7 +898,7 @@ type AgentServiceSyncRequest struct {
 
 func (x *AgentServiceSyncRequest) Reset() {
 	*x = AgentServiceSyncRequest{}
-	mi := &file_recfleet_v1_agent_proto_msgTypes[10]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -848,7 +910,7 @@ func (x *AgentServiceSyncRequest) String() string {
 func (*AgentServiceSyncRequest) ProtoMessage() {}
 
 func (x *AgentServiceSyncRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_agent_proto_msgTypes[10]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -861,7 +923,7 @@ func (x *AgentServiceSyncRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentServiceSyncRequest.ProtoReflect.Descriptor instead.
 func (*AgentServiceSyncRequest) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{10}
+	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *AgentServiceSyncRequest) GetSessionId() string {
@@ -933,7 +995,7 @@ type AgentServiceSyncResponse struct {
 
 func (x *AgentServiceSyncResponse) Reset() {
 	*x = AgentServiceSyncResponse{}
-	mi := &file_recfleet_v1_agent_proto_msgTypes[11]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -945,7 +1007,7 @@ func (x *AgentServiceSyncResponse) String() string {
 func (*AgentServiceSyncResponse) ProtoMessage() {}
 
 func (x *AgentServiceSyncResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_agent_proto_msgTypes[11]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -958,7 +1020,7 @@ func (x *AgentServiceSyncResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentServiceSyncResponse.ProtoReflect.Descriptor instead.
 func (*AgentServiceSyncResponse) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{11}
+	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *AgentServiceSyncResponse) GetReceipts() []*Receipt {
@@ -1017,7 +1079,7 @@ type Receipt struct {
 
 func (x *Receipt) Reset() {
 	*x = Receipt{}
-	mi := &file_recfleet_v1_agent_proto_msgTypes[12]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1029,7 +1091,7 @@ func (x *Receipt) String() string {
 func (*Receipt) ProtoMessage() {}
 
 func (x *Receipt) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_agent_proto_msgTypes[12]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1042,7 +1104,7 @@ func (x *Receipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Receipt.ProtoReflect.Descriptor instead.
 func (*Receipt) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{12}
+	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Receipt) GetSegment() int32 {
@@ -1077,7 +1139,7 @@ type MissingChunks struct {
 
 func (x *MissingChunks) Reset() {
 	*x = MissingChunks{}
-	mi := &file_recfleet_v1_agent_proto_msgTypes[13]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1089,7 +1151,7 @@ func (x *MissingChunks) String() string {
 func (*MissingChunks) ProtoMessage() {}
 
 func (x *MissingChunks) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_agent_proto_msgTypes[13]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1102,7 +1164,7 @@ func (x *MissingChunks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MissingChunks.ProtoReflect.Descriptor instead.
 func (*MissingChunks) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{13}
+	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *MissingChunks) GetSegment() int32 {
@@ -1129,7 +1191,7 @@ type StopOrder struct {
 
 func (x *StopOrder) Reset() {
 	*x = StopOrder{}
-	mi := &file_recfleet_v1_agent_proto_msgTypes[14]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1141,7 +1203,7 @@ func (x *StopOrder) String() string {
 func (*StopOrder) ProtoMessage() {}
 
 func (x *StopOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_agent_proto_msgTypes[14]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1154,7 +1216,7 @@ func (x *StopOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopOrder.ProtoReflect.Descriptor instead.
 func (*StopOrder) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{14}
+	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *StopOrder) GetReason() string {
@@ -1181,7 +1243,7 @@ type EndSessionRequest struct {
 
 func (x *EndSessionRequest) Reset() {
 	*x = EndSessionRequest{}
-	mi := &file_recfleet_v1_agent_proto_msgTypes[15]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1193,7 +1255,7 @@ func (x *EndSessionRequest) String() string {
 func (*EndSessionRequest) ProtoMessage() {}
 
 func (x *EndSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_agent_proto_msgTypes[15]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1206,7 +1268,7 @@ func (x *EndSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndSessionRequest.ProtoReflect.Descriptor instead.
 func (*EndSessionRequest) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{15}
+	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *EndSessionRequest) GetSessionId() string {
@@ -1253,7 +1315,7 @@ type EndSessionResponse struct {
 
 func (x *EndSessionResponse) Reset() {
 	*x = EndSessionResponse{}
-	mi := &file_recfleet_v1_agent_proto_msgTypes[16]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1265,7 +1327,7 @@ func (x *EndSessionResponse) String() string {
 func (*EndSessionResponse) ProtoMessage() {}
 
 func (x *EndSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_agent_proto_msgTypes[16]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1278,7 +1340,7 @@ func (x *EndSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndSessionResponse.ProtoReflect.Descriptor instead.
 func (*EndSessionResponse) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{16}
+	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{17}
 }
 
 var File_recfleet_v1_agent_proto protoreflect.FileDescriptor
@@ -1320,14 +1382,15 @@ const file_recfleet_v1_agent_proto_rawDesc = "" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12*\n" +
 	"\x06events\x18\x02 \x03(\v2\x12.recfleet.v1.EventR\x06events\"I\n" +
 	"\x14ReportEventsResponse\x121\n" +
-	"\x14acknowledged_through\x18\x01 \x01(\x03R\x13acknowledgedThrough\"\xe8\x02\n" +
+	"\x14acknowledged_through\x18\x01 \x01(\x03R\x13acknowledgedThrough\"\xb3\x03\n" +
 	"\x05Event\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x03R\x06number\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12@\n" +
 	"\repoch_started\x18\x03 \x01(\v2\x19.recfleet.v1.EpochStartedH\x00R\fepochStarted\x12C\n" +
 	"\x0esegment_sealed\x18\x04 \x01(\v2\x1a.recfleet.v1.SegmentSealedH\x00R\rsegmentSealed\x12=\n" +
 	"\fgap_declared\x18\x05 \x01(\v2\x18.recfleet.v1.GapDeclaredH\x00R\vgapDeclared\x12I\n" +
-	"\x10metadata_changed\x18\x06 \x01(\v2\x1c.recfleet.v1.MetadataChangedH\x00R\x0fmetadataChangedB\x06\n" +
+	"\x10metadata_changed\x18\x06 \x01(\v2\x1c.recfleet.v1.MetadataChangedH\x00R\x0fmetadataChanged\x12I\n" +
+	"\x10monitors_changed\x18\a \x01(\v2\x1c.recfleet.v1.MonitorsChangedH\x00R\x0fmonitorsChangedB\x06\n" +
 	"\x04body\"m\n" +
 	"\fEpochStarted\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x05R\x05epoch\x121\n" +
@@ -1361,7 +1424,9 @@ const file_recfleet_v1_agent_proto_rawDesc = "" +
 	"\bmetadata\x18\x01 \x03(\v2*.recfleet.v1.MetadataChanged.MetadataEntryR\bmetadata\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb0\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"D\n" +
+	"\x0fMonitorsChanged\x121\n" +
+	"\bgeometry\x18\x01 \x01(\v2\x15.recfleet.v1.GeometryR\bgeometry\"\xb0\x02\n" +
 	"\x17AgentServiceSyncRequest\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x1f\n" +
@@ -1417,7 +1482,7 @@ func file_recfleet_v1_agent_proto_rawDescGZIP() []byte {
 	return file_recfleet_v1_agent_proto_rawDescData
 }
 
-var file_recfleet_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_recfleet_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_recfleet_v1_agent_proto_goTypes = []any{
 	(*StartSessionRequest)(nil),      // 0: recfleet.v1.StartSessionRequest
 	(*StartSessionResponse)(nil),     // 1: recfleet.v1.StartSessionResponse
@@ -1429,59 +1494,62 @@ var file_recfleet_v1_agent_proto_goTypes = []any{
 	(*SegmentSealed)(nil),            // 7: recfleet.v1.SegmentSealed
 	(*GapDeclared)(nil),              // 8: recfleet.v1.GapDeclared
 	(*MetadataChanged)(nil),          // 9: recfleet.v1.MetadataChanged
-	(*AgentServiceSyncRequest)(nil),  // 10: recfleet.v1.AgentServiceSyncRequest
-	(*AgentServiceSyncResponse)(nil), // 11: recfleet.v1.AgentServiceSyncResponse
-	(*Receipt)(nil),                  // 12: recfleet.v1.Receipt
-	(*MissingChunks)(nil),            // 13: recfleet.v1.MissingChunks
-	(*StopOrder)(nil),                // 14: recfleet.v1.StopOrder
-	(*EndSessionRequest)(nil),        // 15: recfleet.v1.EndSessionRequest
-	(*EndSessionResponse)(nil),       // 16: recfleet.v1.EndSessionResponse
-	nil,                              // 17: recfleet.v1.StartSessionRequest.MetadataEntry
-	nil,                              // 18: recfleet.v1.MetadataChanged.MetadataEntry
-	(*timestamppb.Timestamp)(nil),    // 19: google.protobuf.Timestamp
-	(*Geometry)(nil),                 // 20: recfleet.v1.Geometry
-	(*BusGrant)(nil),                 // 21: recfleet.v1.BusGrant
-	(*durationpb.Duration)(nil),      // 22: google.protobuf.Duration
+	(*MonitorsChanged)(nil),          // 10: recfleet.v1.MonitorsChanged
+	(*AgentServiceSyncRequest)(nil),  // 11: recfleet.v1.AgentServiceSyncRequest
+	(*AgentServiceSyncResponse)(nil), // 12: recfleet.v1.AgentServiceSyncResponse
+	(*Receipt)(nil),                  // 13: recfleet.v1.Receipt
+	(*MissingChunks)(nil),            // 14: recfleet.v1.MissingChunks
+	(*StopOrder)(nil),                // 15: recfleet.v1.StopOrder
+	(*EndSessionRequest)(nil),        // 16: recfleet.v1.EndSessionRequest
+	(*EndSessionResponse)(nil),       // 17: recfleet.v1.EndSessionResponse
+	nil,                              // 18: recfleet.v1.StartSessionRequest.MetadataEntry
+	nil,                              // 19: recfleet.v1.MetadataChanged.MetadataEntry
+	(*timestamppb.Timestamp)(nil),    // 20: google.protobuf.Timestamp
+	(*Geometry)(nil),                 // 21: recfleet.v1.Geometry
+	(*BusGrant)(nil),                 // 22: recfleet.v1.BusGrant
+	(*durationpb.Duration)(nil),      // 23: google.protobuf.Duration
 }
 var file_recfleet_v1_agent_proto_depIdxs = []int32{
-	17, // 0: recfleet.v1.StartSessionRequest.metadata:type_name -> recfleet.v1.StartSessionRequest.MetadataEntry
-	19, // 1: recfleet.v1.StartSessionRequest.start_time:type_name -> google.protobuf.Timestamp
-	20, // 2: recfleet.v1.StartSessionRequest.geometry:type_name -> recfleet.v1.Geometry
+	18, // 0: recfleet.v1.StartSessionRequest.metadata:type_name -> recfleet.v1.StartSessionRequest.MetadataEntry
+	20, // 1: recfleet.v1.StartSessionRequest.start_time:type_name -> google.protobuf.Timestamp
+	21, // 2: recfleet.v1.StartSessionRequest.geometry:type_name -> recfleet.v1.Geometry
 	2,  // 3: recfleet.v1.StartSessionResponse.settings:type_name -> recfleet.v1.CaptureSettings
-	21, // 4: recfleet.v1.StartSessionResponse.bus:type_name -> recfleet.v1.BusGrant
-	22, // 5: recfleet.v1.CaptureSettings.segment_length:type_name -> google.protobuf.Duration
+	22, // 4: recfleet.v1.StartSessionResponse.bus:type_name -> recfleet.v1.BusGrant
+	23, // 5: recfleet.v1.CaptureSettings.segment_length:type_name -> google.protobuf.Duration
 	5,  // 6: recfleet.v1.ReportEventsRequest.events:type_name -> recfleet.v1.Event
-	19, // 7: recfleet.v1.Event.time:type_name -> google.protobuf.Timestamp
+	20, // 7: recfleet.v1.Event.time:type_name -> google.protobuf.Timestamp
 	6,  // 8: recfleet.v1.Event.epoch_started:type_name -> recfleet.v1.EpochStarted
 	7,  // 9: recfleet.v1.Event.segment_sealed:type_name -> recfleet.v1.SegmentSealed
 	8,  // 10: recfleet.v1.Event.gap_declared:type_name -> recfleet.v1.GapDeclared
 	9,  // 11: recfleet.v1.Event.metadata_changed:type_name -> recfleet.v1.MetadataChanged
-	20, // 12: recfleet.v1.EpochStarted.geometry:type_name -> recfleet.v1.Geometry
-	19, // 13: recfleet.v1.SegmentSealed.start_time:type_name -> google.protobuf.Timestamp
-	19, // 14: recfleet.v1.SegmentSealed.end_time:type_name -> google.protobuf.Timestamp
-	19, // 15: recfleet.v1.GapDeclared.start_time:type_name -> google.protobuf.Timestamp
-	19, // 16: recfleet.v1.GapDeclared.end_time:type_name -> google.protobuf.Timestamp
-	18, // 17: recfleet.v1.MetadataChanged.metadata:type_name -> recfleet.v1.MetadataChanged.MetadataEntry
-	19, // 18: recfleet.v1.AgentServiceSyncRequest.last_frame_time:type_name -> google.protobuf.Timestamp
-	12, // 19: recfleet.v1.AgentServiceSyncResponse.receipts:type_name -> recfleet.v1.Receipt
-	13, // 20: recfleet.v1.AgentServiceSyncResponse.missing:type_name -> recfleet.v1.MissingChunks
-	14, // 21: recfleet.v1.AgentServiceSyncResponse.stop:type_name -> recfleet.v1.StopOrder
-	21, // 22: recfleet.v1.AgentServiceSyncResponse.bus:type_name -> recfleet.v1.BusGrant
-	22, // 23: recfleet.v1.AgentServiceSyncResponse.next_sync:type_name -> google.protobuf.Duration
-	19, // 24: recfleet.v1.EndSessionRequest.end_time:type_name -> google.protobuf.Timestamp
-	0,  // 25: recfleet.v1.AgentService.StartSession:input_type -> recfleet.v1.StartSessionRequest
-	3,  // 26: recfleet.v1.AgentService.ReportEvents:input_type -> recfleet.v1.ReportEventsRequest
-	10, // 27: recfleet.v1.AgentService.Sync:input_type -> recfleet.v1.AgentServiceSyncRequest
-	15, // 28: recfleet.v1.AgentService.EndSession:input_type -> recfleet.v1.EndSessionRequest
-	1,  // 29: recfleet.v1.AgentService.StartSession:output_type -> recfleet.v1.StartSessionResponse
-	4,  // 30: recfleet.v1.AgentService.ReportEvents:output_type -> recfleet.v1.ReportEventsResponse
-	11, // 31: recfleet.v1.AgentService.Sync:output_type -> recfleet.v1.AgentServiceSyncResponse
-	16, // 32: recfleet.v1.AgentService.EndSession:output_type -> recfleet.v1.EndSessionResponse
-	29, // [29:33] is the sub-list for method output_type
-	25, // [25:29] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	10, // 12: recfleet.v1.Event.monitors_changed:type_name -> recfleet.v1.MonitorsChanged
+	21, // 13: recfleet.v1.EpochStarted.geometry:type_name -> recfleet.v1.Geometry
+	20, // 14: recfleet.v1.SegmentSealed.start_time:type_name -> google.protobuf.Timestamp
+	20, // 15: recfleet.v1.SegmentSealed.end_time:type_name -> google.protobuf.Timestamp
+	20, // 16: recfleet.v1.GapDeclared.start_time:type_name -> google.protobuf.Timestamp
+	20, // 17: recfleet.v1.GapDeclared.end_time:type_name -> google.protobuf.Timestamp
+	19, // 18: recfleet.v1.MetadataChanged.metadata:type_name -> recfleet.v1.MetadataChanged.MetadataEntry
+	21, // 19: recfleet.v1.MonitorsChanged.geometry:type_name -> recfleet.v1.Geometry
+	20, // 20: recfleet.v1.AgentServiceSyncRequest.last_frame_time:type_name -> google.protobuf.Timestamp
+	13, // 21: recfleet.v1.AgentServiceSyncResponse.receipts:type_name -> recfleet.v1.Receipt
+	14, // 22: recfleet.v1.AgentServiceSyncResponse.missing:type_name -> recfleet.v1.MissingChunks
+	15, // 23: recfleet.v1.AgentServiceSyncResponse.stop:type_name -> recfleet.v1.StopOrder
+	22, // 24: recfleet.v1.AgentServiceSyncResponse.bus:type_name -> recfleet.v1.BusGrant
+	23, // 25: recfleet.v1.AgentServiceSyncResponse.next_sync:type_name -> google.protobuf.Duration
+	20, // 26: recfleet.v1.EndSessionRequest.end_time:type_name -> google.protobuf.Timestamp
+	0,  // 27: recfleet.v1.AgentService.StartSession:input_type -> recfleet.v1.StartSessionRequest
+	3,  // 28: recfleet.v1.AgentService.ReportEvents:input_type -> recfleet.v1.ReportEventsRequest
+	11, // 29: recfleet.v1.AgentService.Sync:input_type -> recfleet.v1.AgentServiceSyncRequest
+	16, // 30: recfleet.v1.AgentService.EndSession:input_type -> recfleet.v1.EndSessionRequest
+	1,  // 31: recfleet.v1.AgentService.StartSession:output_type -> recfleet.v1.StartSessionResponse
+	4,  // 32: recfleet.v1.AgentService.ReportEvents:output_type -> recfleet.v1.ReportEventsResponse
+	12, // 33: recfleet.v1.AgentService.Sync:output_type -> recfleet.v1.AgentServiceSyncResponse
+	17, // 34: recfleet.v1.AgentService.EndSession:output_type -> recfleet.v1.EndSessionResponse
+	31, // [31:35] is the sub-list for method output_type
+	27, // [27:31] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_recfleet_v1_agent_proto_init() }
@@ -1496,6 +1564,7 @@ func file_recfleet_v1_agent_proto_init() {
 		(*Event_SegmentSealed)(nil),
 		(*Event_GapDeclared)(nil),
 		(*Event_MetadataChanged)(nil),
+		(*Event_MonitorsChanged)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1503,7 +1572,7 @@ func file_recfleet_v1_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_recfleet_v1_agent_proto_rawDesc), len(file_recfleet_v1_agent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   19,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -45,7 +45,8 @@ type AgentServiceClient interface {
 	// the answer to the next Sync tells from where to go on.
 	ReportEvents(ctx context.Context, in *ReportEventsRequest, opts ...grpc.CallOption) (*ReportEventsResponse, error)
 	// Sync says how the agent stands and answers what it is to do. Called every two seconds (or as the last answer
-	// says); a session whose Syncs stop for 30 seconds is taken for lost. Idempotent.
+	// says). A session whose Syncs stop for 30 seconds is shown as silent; when they stop for as long as the coordinator is
+	// set to wait (15 minutes), it is taken over and ends as interrupted. Idempotent.
 	Sync(ctx context.Context, in *AgentServiceSyncRequest, opts ...grpc.CallOption) (*AgentServiceSyncResponse, error)
 	// EndSession says that capture is over and which events and segments belong to the session. Called after the last
 	// event was reported. Idempotent; succeeds also for a session that has ended.
@@ -120,7 +121,8 @@ type AgentServiceServer interface {
 	// the answer to the next Sync tells from where to go on.
 	ReportEvents(context.Context, *ReportEventsRequest) (*ReportEventsResponse, error)
 	// Sync says how the agent stands and answers what it is to do. Called every two seconds (or as the last answer
-	// says); a session whose Syncs stop for 30 seconds is taken for lost. Idempotent.
+	// says). A session whose Syncs stop for 30 seconds is shown as silent; when they stop for as long as the coordinator is
+	// set to wait (15 minutes), it is taken over and ends as interrupted. Idempotent.
 	Sync(context.Context, *AgentServiceSyncRequest) (*AgentServiceSyncResponse, error)
 	// EndSession says that capture is over and which events and segments belong to the session. Called after the last
 	// event was reported. Idempotent; succeeds also for a session that has ended.
