@@ -97,7 +97,8 @@ func (a *Agent) run(ctx context.Context, registrar session.Registrar, s *spool.S
 	reg := s.Registration()
 	grab := capture.New(capture.Config{
 		Display: a.cfg.Display, Authority: a.cfg.Authority, FrameRate: reg.Settings.FrameRate, SegmentLength: reg.Settings.SegmentLength,
-		Primed: d.primed, Start: reg.Start, Now: a.line.Now, Sink: s, Room: a.spool.Room, Logger: a.log.Named("capture"),
+		SegmentBytes: reg.Settings.SegmentBytes, Primed: d.primed, Start: reg.Start, Now: a.line.Now, Sink: s, Room: a.spool.Room,
+		Logger: a.log.Named("capture"),
 	})
 	link := session.New(session.Config{
 		Spool: s, Client: registrar.Client, Key: registrar.Key, Grant: &grant, Frames: grab.Frames, Logger: a.log.Named("session"),

@@ -46,6 +46,8 @@ type Config struct {
 	Authority     string
 	FrameRate     int
 	SegmentLength time.Duration
+	// SegmentBytes ends a segment early when its stream is that large; 0 for no bound.
+	SegmentBytes int64
 	// Primed, where it is set, has the first frame already; Run takes it over.
 	Primed *Primed
 	// Start is when the session began, Now its present.

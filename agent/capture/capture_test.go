@@ -30,6 +30,7 @@ type sitting struct {
 	stop       context.CancelFunc
 	done       chan error
 	line       timeline.Timeline
+	ended      time.Time
 }
 
 func sit(t *testing.T, display string, change func(*Config, *spool.Config)) *sitting {
@@ -72,7 +73,7 @@ func (k *sitting) end() {
 	if err := <-k.done; err != nil {
 		k.t.Error(err)
 	}
-	k.done = nil
+	k.done, k.ended = nil, k.line.Now()
 	if err := k.session.Flush(); err != nil {
 		k.t.Error(err)
 	}
@@ -190,6 +191,10 @@ func (k *sitting) checkCovered() {
 			}
 			until = g.End
 		}
+	}
+	if until.After(k.ended) {
+		t := until.Sub(k.ended)
+		k.t.Errorf("the last segment ends %s after the capture did", t)
 	}
 	if n != len(k.session.Segments()) {
 		k.t.Errorf("%d segments sealed of %d", n, len(k.session.Segments()))
@@ -311,6 +316,32 @@ func TestNothingToCaptureIsAGap(t *testing.T) {
 	}
 	if n, last := k.capture.Frames(); n != 0 || !last.IsZero() {
 		t.Errorf("%d frames", n)
+	}
+}
+
+func TestLargeSegmentIsEndedEarly(t *testing.T) {
+	x := desktop.Start(t, 320, 240)
+	counter, err := desktop.StartCounter(x, 100*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const bound = 500
+	k := sit(t, x.Display(), func(c *Config, _ *spool.Config) { c.SegmentBytes, c.FrameRate = bound, 20 })
+	k.see(320, 240)
+	await(t, func() bool { return len(k.session.Segments()) >= 4 })
+	k.end()
+	if err := counter.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	k.checkCovered()
+	all := k.session.Segments()
+	for _, g := range all[:len(all)-1] {
+		if g.Bytes < bound || g.Bytes > 2*bound {
+			t.Errorf("segment %d has %d bytes", g.Number, g.Bytes)
+		}
+	}
+	if pictures := k.pictures(); len(pictures) < 2*len(all) {
+		t.Errorf("%d pictures in %d segments", len(pictures), len(all))
 	}
 }
 

@@ -23,7 +23,7 @@ func (c *Capture) record(s *stream, at time.Time) error {
 	}
 	gap := at.Sub(c.last) > gapIntervals*c.interval
 	g := &c.segment
-	if g.w != nil && (gap || g.enc != s.enc || at.Sub(g.start) >= c.cfg.SegmentLength) {
+	if g.w != nil && (gap || g.enc != s.enc || at.Sub(g.start) >= c.cfg.SegmentLength || c.large(g.w)) {
 		end := at
 		if gap {
 			end = c.last.Add(c.interval)
@@ -53,6 +53,11 @@ func (c *Capture) record(s *stream, at time.Time) error {
 		return errors.Join(err, c.seal(at.Add(c.interval)))
 	}
 	return nil
+}
+
+// large says that a segment is to be ended for its size.
+func (c *Capture) large(w *spool.Writer) bool {
+	return c.cfg.SegmentBytes > 0 && w.Bytes() >= c.cfg.SegmentBytes
 }
 
 func (c *Capture) open(s *stream, at time.Time) error {
@@ -99,7 +104,11 @@ func (c *Capture) declareGap(until time.Time) error {
 // finish seals the last segment and declares what is missing until now.
 func (c *Capture) finish() error {
 	now := c.cfg.Now()
-	if err := c.seal(c.last.Add(c.interval)); err != nil {
+	end := c.last.Add(c.interval)
+	if now.Before(end) && now.After(c.last) {
+		end = now // the session does not go on until the next frame would have come
+	}
+	if err := c.seal(end); err != nil {
 		return err
 	}
 	if now.Sub(c.last) > gapIntervals*c.interval {

@@ -22,6 +22,9 @@ import (
 // ErrCredentials says that the coordinator does not accept the token.
 var ErrCredentials = errors.New("the coordinator does not accept the token")
 
+// defaultSegmentBytes bounds a segment where the coordinator sets no bound: the bus holds each one whole.
+const defaultSegmentBytes = 512 << 20
+
 // NewRequestID returns a random request id.
 func NewRequestID() string {
 	var b [16]byte
@@ -92,7 +95,11 @@ func (r Registrar) start(ctx context.Context, request *recfleetv1.StartSessionRe
 // settingsOf checks what the coordinator orders before it is used.
 func settingsOf(answer *recfleetv1.StartSessionResponse) (spool.Settings, error) {
 	c := answer.GetSettings()
-	s := spool.Settings{FrameRate: int(c.GetFrameRate()), SegmentLength: c.GetSegmentLength().AsDuration(), ChunkBytes: int(c.GetChunkBytes())}
+	s := spool.Settings{FrameRate: int(c.GetFrameRate()), SegmentLength: c.GetSegmentLength().AsDuration(),
+		ChunkBytes: int(c.GetChunkBytes()), SegmentBytes: c.GetSegmentBytes()}
+	if s.SegmentBytes == 0 {
+		s.SegmentBytes = defaultSegmentBytes
+	}
 	if s.ChunkBytes == 0 {
 		s.ChunkBytes = chunk.MaxPayload
 	}
@@ -105,6 +112,8 @@ func settingsOf(answer *recfleetv1.StartSessionResponse) (spool.Settings, error)
 		return s, fmt.Errorf("segment length %s is not 1s to 1h", s.SegmentLength)
 	case s.ChunkBytes < 1024 || s.ChunkBytes > chunk.MaxPayload:
 		return s, fmt.Errorf("chunk size %d is not 1024 to %d", s.ChunkBytes, chunk.MaxPayload)
+	case s.SegmentBytes < 0:
+		return s, fmt.Errorf("segment size %d is below 0", s.SegmentBytes)
 	}
 	return s, nil
 }

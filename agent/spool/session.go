@@ -46,6 +46,8 @@ type Settings struct {
 	FrameRate     int           `json:"frame_rate,omitempty"`
 	SegmentLength time.Duration `json:"segment_length,omitempty"`
 	ChunkBytes    int           `json:"chunk_bytes,omitempty"`
+	// SegmentBytes is the size at which a segment's stream is ended early; 0 for no bound.
+	SegmentBytes int64 `json:"segment_bytes,omitempty"`
 }
 
 // State is where a segment stands.

@@ -82,6 +82,13 @@ func (s *Session) NewSegment(cfg SegmentConfig) (*Writer, error) {
 // Number returns the segment's number in the session.
 func (w *Writer) Number() int { return w.seg.number }
 
+// Bytes returns the length of the stream so far.
+func (w *Writer) Bytes() int64 {
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	return w.seg.bytes
+}
+
 // put adds a record to the index.
 func (w *Writer) put(r record) error {
 	var b [recordSize]byte
