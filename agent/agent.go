@@ -9,6 +9,9 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
+	"os"
 	"sync"
 	"time"
 
@@ -51,8 +54,11 @@ type Config struct {
 	SpoolDir      string
 	MaxSpoolBytes int64
 	Metadata      map[string]string
-	Version       string
-	Logger        hclog.Logger
+	// ConfigFile is removed when the run ends in order: it holds the token, and whoever starts another run writes it anew.
+	// Empty for none.
+	ConfigFile string
+	Version    string
+	Logger     hclog.Logger
 }
 
 // Agent records one desktop.
@@ -154,6 +160,20 @@ func (a *Agent) Run(ctx context.Context) error {
 	left.Wait()
 	timer.Stop()
 	endLeft()
+	if err == nil {
+		err = a.removeConfig()
+	}
 	close(a.done)
 	return err
+}
+
+// removeConfig is called while the spool is still locked: the next start writes its file once it has the lock.
+func (a *Agent) removeConfig() error {
+	if a.cfg.ConfigFile == "" {
+		return nil
+	}
+	if err := os.Remove(a.cfg.ConfigFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove configuration: %w", err)
+	}
+	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -131,6 +132,9 @@ func TestHooksTwiceAndOutOfOrder(t *testing.T) {
 	group.Wait()
 	if left := leftFiles(t, p.spool); len(left) != 0 || p.pid() != 0 {
 		t.Errorf("left: %v, pid %d", left, p.pid())
+	}
+	if _, err := os.Stat(filepath.Join(p.spool, "run.json")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the file with the token: %v", err)
 	}
 	if s := c.all()[0]; s.end.GetReason() != "stopped by hook" || s.gaps() != "" {
 		t.Errorf("end %v, gaps %s", s.end, s.gaps())

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"sync"
 	"syscall"
 
@@ -57,10 +58,15 @@ func (c *command) record(ctx context.Context, flags settingsFlags, level string,
 	if err := prepare(s); err != nil {
 		return err
 	}
+	// Only the file that start wrote for this run is the run's to remove.
+	var own string
+	if path := filepath.Join(s.SpoolDir, "run.json"); path == flags.config {
+		own = path
+	}
 	log := hclog.New(&hclog.LoggerOptions{Name: "agent", Level: l, Output: c.stderr, IndependentLevels: true})
 	a := agent.New(agent.Config{
 		Coordinator: s.Client, Display: s.Display, Authority: s.Authority, User: s.User, SpoolDir: s.SpoolDir,
-		MaxSpoolBytes: s.MaxSpoolBytes, Metadata: s.Metadata, Version: c.version, Logger: log,
+		MaxSpoolBytes: s.MaxSpoolBytes, Metadata: s.Metadata, ConfigFile: own, Version: c.version, Logger: log,
 	})
 	ctx, cancel := context.WithCancel(ctx)
 	var group sync.WaitGroup
