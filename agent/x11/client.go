@@ -134,19 +134,38 @@ func (c *client) call(opcode, data byte, body []byte) ([]byte, error) {
 		return nil, err
 	}
 	for {
-		packet, err := c.next()
-		if err != nil {
-			return nil, err
+		packet, err := c.answer()
+		if packet != nil || err != nil {
+			return packet, err
 		}
-		// Anything else is an event, or the answer to a question that was given up.
-		if packet[0] > packetReply || wire.Uint16(packet[2:]) != c.sequence {
-			continue
-		}
-		if packet[0] == packetError {
-			return nil, fmt.Errorf("x server refused request %d.%d with error %d", packet[10], wire.Uint16(packet[8:]), packet[1])
-		}
-		return packet, nil
 	}
+}
+
+// requestError is the server's answer to a request that it does not grant.
+type requestError struct {
+	major byte
+	minor uint16
+	code  byte
+}
+
+func (e *requestError) Error() string {
+	return fmt.Sprintf("x server refused request %d.%d with error %d", e.major, e.minor, e.code)
+}
+
+// answer takes in one packet and returns it if it is the last request's reply.
+func (c *client) answer() ([]byte, error) {
+	packet, err := c.next()
+	if err != nil {
+		return nil, err
+	}
+	// Anything else is an event, or the answer to a question that was given up.
+	if packet[0] > packetReply || wire.Uint16(packet[2:]) != c.sequence {
+		return nil, nil
+	}
+	if packet[0] == packetError {
+		return nil, &requestError{packet[10], wire.Uint16(packet[8:]), packet[1]}
+	}
+	return packet, nil
 }
 
 // next returns the next packet, which is at least packetSize long.

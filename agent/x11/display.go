@@ -32,7 +32,7 @@ type Options struct {
 	// got it with -auth. Host names in it are not compared: an instance may have
 	// been renamed since. Empty means to show no cookie.
 	Authority string
-	// Timeout bounds Open and each Geometry. Zero means 10 s.
+	// Timeout bounds Open, each Geometry and each Grab. Zero means 10 s.
 	Timeout time.Duration
 	// Settle is how long a display must be quiet before Watch reports a change,
 	// so that the steps of one change become one report. A display that is never
@@ -86,24 +86,15 @@ func Open(display string, opts Options) (*Display, error) {
 }
 
 func open(display string, opts Options) (*Display, error) {
-	number, err := parseDisplay(display)
+	number, cookies, err := credentials(display, opts)
 	if err != nil {
 		return nil, err
 	}
-	d := &Display{name: display, timeout: opts.Timeout, settle: opts.Settle}
-	if d.timeout <= 0 {
-		d.timeout = defaultTimeout
-	}
+	d := &Display{name: display, timeout: opts.timeout(), settle: opts.Settle}
 	if d.settle <= 0 {
 		d.settle = defaultSettle
 	}
 	deadline := time.Now().Add(d.timeout)
-	cookies := [][]byte{nil}
-	if opts.Authority != "" {
-		if cookies, err = readCookies(opts.Authority, number); err != nil {
-			return nil, err
-		}
-	}
 	if d.ask, err = connect(number, cookies, deadline); err != nil {
 		return nil, err
 	}
@@ -117,6 +108,26 @@ func open(display string, opts Options) (*Display, error) {
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
+}
+
+// credentials returns a display's number and the cookies to show it; one that is
+// nil stands for none.
+func credentials(display string, opts Options) (number int, cookies [][]byte, err error) {
+	if number, err = parseDisplay(display); err != nil {
+		return 0, nil, err
+	}
+	if opts.Authority == "" {
+		return number, [][]byte{nil}, nil
+	}
+	cookies, err = readCookies(opts.Authority, number)
+	return number, cookies, err
+}
+
+func (o Options) timeout() time.Duration {
+	if o.Timeout <= 0 {
+		return defaultTimeout
+	}
+	return o.Timeout
 }
 
 // Name returns the display's name as it was given to Open.

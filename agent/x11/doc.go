@@ -1,8 +1,9 @@
-// Package x11 tells the agent how large an X display is and when that changes.
+// Package x11 tells the agent how large an X display is and when that changes,
+// and takes a picture of it where FFmpeg cannot.
 //
 // In comes a display's name and, where the display is locked, the authority
 // file of its server. Out come geometries: the size of the screen and the
-// monitors on it. Nothing is drawn, grabbed or changed on the display.
+// monitors on it; and pictures. Nothing is drawn or changed on the display.
 //
 // What always holds: nothing is read from the environment, changes come from
 // the server's events and never from asking again and again, and the last of

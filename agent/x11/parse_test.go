@@ -2,6 +2,7 @@ package x11
 
 import (
 	"bytes"
+	"image"
 	"net"
 	"os"
 	"path/filepath"
@@ -97,6 +98,10 @@ func FuzzServer(f *testing.F) {
 			return
 		}
 		g, err := c.geometry()
+		grabber := Grabber{client: c, timeout: time.Second}
+		if grabber.findFixes() == nil {
+			_ = grabber.Grab(5, 2, make([]byte, 40))
+		}
 		if err == nil && (g.Width > 0xffff || len(g.Monitors) > len(says)) {
 			t.Errorf("geometry is %+v", g)
 		}
@@ -161,3 +166,26 @@ func (s *script) Write(p []byte) (int, error)      { return len(p), nil }
 func (s *script) SetDeadline(time.Time) error      { return nil }
 func (s *script) SetReadDeadline(time.Time) error  { return nil }
 func (s *script) SetWriteDeadline(time.Time) error { return nil }
+
+func TestPointerIsDrawnOverThePicture(t *testing.T) {
+	reply := make([]byte, packetSize, packetSize+16)
+	for i, v := range []uint16{2, 2, 2, 2, 1, 1} { // x, y, width, height, hot spot
+		wire.PutUint16(reply[8+2*i:], v)
+	}
+	reply = append(reply, words(0xff010203, 0x80404040, 0, 0xff0000ff)...)
+	place, shape, err := parsePointer(reply)
+	if err != nil || place != image.Rect(1, 1, 3, 3) {
+		t.Fatalf("at %v, %v", place, err)
+	}
+	pix := bytes.Repeat([]byte{100, 100, 100, 0}, 9)
+	drawPointer(pix, image.Rect(0, 0, 3, 3), place, shape)
+	for at, want := range map[[2]int][]byte{{0, 0}: {100, 100, 100}, {1, 1}: {3, 2, 1}, {2, 1}: {114, 114, 114}, {1, 2}: {100, 100, 100}, {2, 2}: {255, 0, 0}} {
+		if got := pix[4*(at[1]*3+at[0]):][:3]; !bytes.Equal(got, want) {
+			t.Errorf("pixel %v is %v, not %v", at, got, want)
+		}
+	}
+	drawPointer(pix, image.Rect(0, 0, 3, 3), place.Add(image.Pt(-2, 1)), shape) // partly outside
+	if _, _, err := parsePointer(reply[:len(reply)-1]); err == nil {
+		t.Error("a cut pointer was taken")
+	}
+}

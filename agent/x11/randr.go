@@ -23,22 +23,39 @@ const (
 
 // findRandR learns whether the server has the extension, and how much of it.
 func (c *client) findRandR() error {
-	const name = "RANDR"
-	reply, err := c.call(opQueryExtension, 0, append([]byte{byte(len(name)), 0, 0, 0}, name...))
-	if err != nil {
-		return fmt.Errorf("find RandR: %w", err)
+	opcode, err := c.extension("RANDR")
+	if err != nil || opcode == 0 {
+		return err
 	}
-	if reply[8] == 0 {
-		return nil
-	}
-	c.randr = reply[9]
-	reply, err = c.call(c.randr, randrQueryVersion, words(1, 5))
+	c.randr = opcode
+	reply, err := c.call(c.randr, randrQueryVersion, words(1, 5))
 	if err != nil {
 		return fmt.Errorf("read RandR version: %w", err)
 	}
 	major, minor := wire.Uint32(reply[8:]), wire.Uint32(reply[12:])
 	c.monitors = major > 1 || major == 1 && minor >= 5
 	return nil
+}
+
+// extension returns the major opcode of an extension, 0 if there is none.
+func (c *client) extension(name string) (byte, error) {
+	reply, err := c.call(opQueryExtension, 0, append([]byte{byte(len(name)), 0, 0, 0}, name...))
+	if err != nil {
+		return 0, fmt.Errorf("find extension %s: %w", name, err)
+	}
+	if reply[8] == 0 {
+		return 0, nil
+	}
+	return reply[9], nil
+}
+
+// size reads the size of the screen.
+func (c *client) size() (width, height int, err error) {
+	reply, err := c.call(opGetGeometry, 0, words(c.root))
+	if err != nil {
+		return 0, 0, err
+	}
+	return int(wire.Uint16(reply[16:])), int(wire.Uint16(reply[18:])), nil
 }
 
 // selectChanges asks for an event on each change of the layout.
@@ -66,17 +83,18 @@ func (c *client) selectChanges() error {
 
 // geometry reads the present layout.
 func (c *client) geometry() (Geometry, error) {
-	reply, err := c.call(opGetGeometry, 0, words(c.root))
+	width, height, err := c.size()
 	if err != nil {
 		return Geometry{}, err
 	}
-	g := Geometry{Width: int(wire.Uint16(reply[16:])), Height: int(wire.Uint16(reply[18:]))}
+	g := Geometry{Width: width, Height: height}
 	if !c.monitors {
 		g.Monitors = []Monitor{{Width: g.Width, Height: g.Height, Primary: true}}
 		return g, nil
 	}
 	const activeOnly = 1
-	if reply, err = c.call(c.randr, randrGetMonitors, words(c.root, activeOnly)); err != nil {
+	reply, err := c.call(c.randr, randrGetMonitors, words(c.root, activeOnly))
+	if err != nil {
 		return Geometry{}, err
 	}
 	monitors, names, err := parseMonitors(reply)
