@@ -95,13 +95,12 @@ func Run(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("%w: listen: %w", ErrConfig, err)
 	}
 
-	client := identity.Client{Address: reachable(cfg.Host, listener.Addr()), CACertificate: authority.CACertificate()}
-	if err := cfg.writeClients(client, tokens); err != nil {
+	address := reachable(cfg.Host, listener.Addr())
+	if err := tokens.WriteClients(cfg.DataDir, address, authority.CACertificate()); err != nil {
 		listener.Close()
 		return err
 	}
-	client.Token = tokens.Encoder
-	conn, err := client.Dial()
+	conn, err := identity.Client{Address: address, CACertificate: authority.CACertificate(), Token: tokens.Encoder}.Dial()
 	if err != nil {
 		listener.Close()
 		return err
@@ -116,7 +115,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return coordinator.Run(serving, coordinator.Config{
 			CatalogPath: cfg.path("catalog.db"), Broker: broker, Store: store, Location: location, Listener: listener, TLS: serverTLS,
 			Tokens: tokens, FrameRate: cfg.FrameRate, SegmentLength: cfg.SegmentLength, FreeBytes: coordinator.DiskSpace(cfg.DataDir),
-			Logger: cfg.Logger.Named("coordinator"), Ready: func() { cfg.Ready(client.Address) },
+			Logger: cfg.Logger.Named("coordinator"), Ready: func() { cfg.Ready(address) },
 		})
 	})
 	group.Go(func() error {
@@ -152,17 +151,6 @@ func (c Config) startBroker(serverTLS *tls.Config) (*embedded.Server, *bus.Trust
 		err = fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	return server, trust, err
-}
-
-// writeClients writes a client file for each role.
-func (c Config) writeClients(client identity.Client, tokens identity.Tokens) error {
-	for name, token := range map[string]string{"client.json": tokens.Admin, "agent.json": tokens.Agent, "encoder.json": tokens.Encoder} {
-		client.Token = token
-		if err := client.Write(c.path(name)); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // ErrConfig means that a setting cannot be used; the text names it.

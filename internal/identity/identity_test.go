@@ -37,8 +37,14 @@ func TestSecretsAreMadeOnceAndForTheOwnerAlone(t *testing.T) {
 	if tokens.Admin == tokens.Agent || tokens.Agent == tokens.Encoder {
 		t.Error("roles share a token")
 	}
+	if err := tokens.WriteClients(dir, "127.0.0.1:1", first.CACertificate()); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := LoadClient(filepath.Join(dir, "agent.json")); err != nil || c.Token != tokens.Agent {
+		t.Errorf("the agents' file: %v, %v", c, err)
+	}
 	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) != 3 {
+	if err != nil || len(entries) != 6 {
 		t.Fatalf("%d files, %v", len(entries), err)
 	}
 	for _, e := range entries {

@@ -37,6 +37,18 @@ func OpenTokens(dir string) (Tokens, error) {
 	return t, nil
 }
 
+// WriteClients writes a client file for each role into dir: client.json for administrators, agent.json, encoder.json. The
+// address and the authority's certificate are those of the coordinator.
+func (t Tokens) WriteClients(dir, address, caCertificate string) error {
+	for name, token := range map[string]string{"client.json": t.Admin, "agent.json": t.Agent, "encoder.json": t.Encoder} {
+		c := Client{Address: address, CACertificate: caCertificate, Token: token}
+		if err := c.Write(filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func makeTokens(path string) (Tokens, error) {
 	t := Tokens{Admin: "rfa-" + random(), Agent: "rfg-" + random(), Encoder: "rfe-" + random()}
 	raw, err := json.MarshalIndent(t, "", "  ")
