@@ -53,7 +53,7 @@ func (c Config) build(store *catalog.Catalog) (p parts, err error) {
 	})
 	custody := ingest.New(store, c.Broker, p.board.Announce, c.Logger.Named("ingest"))
 	p.watch = watch.New(watch.Config{
-		Catalog: store, Salvager: custody, Patience: c.Patience, Closed: p.finish.Due.Raise, Logger: c.Logger.Named("watch"),
+		Catalog: store, Salvager: custody, Patience: c.Patience, GiveUp: c.GiveUp, Closed: p.finish.Due.Raise, Logger: c.Logger.Named("watch"),
 	})
 	p.server = api.NewServer(api.Config{
 		Catalog: store, Board: p.board, Grants: c.Broker, Store: c.Store, Location: c.Location, Access: control,

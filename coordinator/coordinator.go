@@ -55,8 +55,9 @@ type Config struct {
 	// bus and the archive are on other hosts.
 	FreeBytes    func() (uint64, error)
 	MinFreeBytes uint64
-	// Patience is how long an agent may be silent before its session is taken over, default 30 s.
-	Patience time.Duration
+	// Patience is how long an agent may be silent before its session says so, default 30 s; GiveUp, how long before its
+	// session is taken over, default 15 min, at least 1 s.
+	Patience, GiveUp time.Duration
 	// Lease is how long an encoder keeps a job without a Sync, default 30 s.
 	Lease time.Duration
 	// Encode is how mp4s are made; default preset medium, CRF 23, a keyframe at least every 10 s.
@@ -69,11 +70,14 @@ type Config struct {
 const (
 	DefaultFrameRate     = 5
 	DefaultSegmentLength = 300 * time.Second
+	DefaultGiveUp        = 15 * time.Minute
 )
 
 const (
 	minFrameRate, maxFrameRate         = 1, 60
 	minSegmentLength, maxSegmentLength = time.Second, time.Hour
+
+	minGiveUp = time.Second
 
 	defaultMinFree  = 500_000_000
 	defaultPatience = 30 * time.Second
@@ -90,6 +94,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.SegmentLength = orDefault(c.SegmentLength, DefaultSegmentLength)
 	c.MinFreeBytes = orDefault(c.MinFreeBytes, defaultMinFree)
 	c.Patience = orDefault(c.Patience, defaultPatience)
+	c.GiveUp = orDefault(c.GiveUp, DefaultGiveUp)
 	c.Lease = orDefault(c.Lease, defaultLease)
 	c.Encode.Preset = orDefault(c.Encode.Preset, "medium")
 	c.Encode.CRF = orDefault(c.Encode.CRF, 23)
@@ -99,6 +104,8 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("%w: frame rate %d is not within %d to %d", ErrConfig, c.FrameRate, minFrameRate, maxFrameRate)
 	case c.SegmentLength < minSegmentLength || c.SegmentLength > maxSegmentLength:
 		return c, fmt.Errorf("%w: segment length %v is not within %v to %v", ErrConfig, c.SegmentLength, minSegmentLength, maxSegmentLength)
+	case c.GiveUp < minGiveUp:
+		return c, fmt.Errorf("%w: %v is too short to give a silent agent up, %v is the least", ErrConfig, c.GiveUp, minGiveUp)
 	case c.Broker == nil || c.Store == nil || c.Listener == nil || c.TLS == nil || c.Logger == nil:
 		return c, fmt.Errorf("%w: broker, store, listener, TLS and logger are needed", ErrConfig)
 	case c.Tokens.Admin == "":

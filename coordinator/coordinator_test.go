@@ -166,7 +166,7 @@ func TestMissingChunksAreNamedAndForksRaiseAnAlarm(t *testing.T) {
 }
 
 func TestLostAgent(t *testing.T) {
-	w := newWorld(t, coordinator.Config{Patience: 1500 * time.Millisecond})
+	w := newWorld(t, coordinator.Config{GiveUp: 1500 * time.Millisecond})
 	a, e := newAgent(w), newEncoder(w)
 	a.segment(10)
 	// Segment 2 is sealed, and its receipt was never asked for; of segment 3 the bus holds four chunks with a hole.
@@ -207,7 +207,7 @@ func TestLostAgent(t *testing.T) {
 }
 
 func TestLostAgentLeavesAGap(t *testing.T) {
-	w := newWorld(t, coordinator.Config{Patience: 2500 * time.Millisecond})
+	w := newWorld(t, coordinator.Config{GiveUp: 2500 * time.Millisecond})
 	a, e := newAgent(w), newEncoder(w)
 	seal, chunks := a.record(1)
 	// Its only frames are the first 200 ms, so that the rest until it is found lost is missing.
@@ -223,7 +223,7 @@ func TestLostAgentLeavesAGap(t *testing.T) {
 }
 
 func TestAgentThatEndsAndBringsNoMoreIsLost(t *testing.T) {
-	w := newWorld(t, coordinator.Config{Patience: 1500 * time.Millisecond})
+	w := newWorld(t, coordinator.Config{GiveUp: 1500 * time.Millisecond})
 	a, e := newAgent(w), newEncoder(w)
 	a.segment(10)
 	seal, chunks := a.record(10)
@@ -238,7 +238,7 @@ func TestAgentThatEndsAndBringsNoMoreIsLost(t *testing.T) {
 }
 
 func TestRestartLosesNothing(t *testing.T) {
-	w := newWorld(t, coordinator.Config{Patience: 4 * time.Second})
+	w := newWorld(t, coordinator.Config{GiveUp: 4 * time.Second})
 	a, e := newAgent(w), newEncoder(w)
 	a.segment(10)
 	lease := e.sync(1, 10*time.Second).GetGranted()[0]
@@ -371,7 +371,7 @@ func TestPageIsOnTheSamePort(t *testing.T) {
 }
 
 func TestBadSettings(t *testing.T) {
-	for _, cfg := range []coordinator.Config{{FrameRate: 61}, {SegmentLength: time.Millisecond}, {}} {
+	for _, cfg := range []coordinator.Config{{FrameRate: 61}, {SegmentLength: time.Millisecond}, {GiveUp: time.Millisecond}, {}} {
 		if err := coordinator.Run(t.Context(), cfg); !errors.Is(err, coordinator.ErrConfig) {
 			t.Errorf("%v", err)
 		}

@@ -224,7 +224,7 @@ func segmentStateToProto(s catalog.SegmentState) recfleetv1.SegmentState {
 
 func sessionToProto(s catalog.Session) *recfleetv1.Session {
 	return &recfleetv1.Session{
-		Id: s.ID, State: stateToProto(s.State), StateReason: s.StateReason, User: s.User, Stack: s.Stack, Fleet: s.Fleet, Instance: s.Instance,
+		Id: s.ID, State: stateToProto(s.State), StateReason: s.Reason(), User: s.User, Stack: s.Stack, Fleet: s.Fleet, Instance: s.Instance,
 		Metadata: s.Metadata, StartTime: timeToProto(s.Start), EndTime: timeToProto(s.End), RecordedDuration: durationpb.New(s.Totals.Recorded),
 		GapDuration: durationpb.New(s.Totals.Missing), SegmentCount: int32(s.Totals.Segments), ArchivedSegmentCount: int32(s.Totals.Archived),
 		GapCount: int32(s.Totals.Gaps), ArchivedBytes: s.Totals.ArchivedBytes, StopReason: s.StopReason,

@@ -25,6 +25,7 @@ var contract = map[string]func(t *testing.T, open opener){
 	"books are closed only when complete": testEndSession,
 	"segment and job are made together":   testAddSegment,
 	"lost session takes no more":          testLost,
+	"silence is marked and taken back":    testSilence,
 	"leases carry a generation":           testLeases,
 	"leases run out and are taken back":   testRescue,
 	"content failures quarantine":         testQuarantine,
@@ -342,6 +343,31 @@ func testLost(t *testing.T, open opener) {
 	if ids, err := c.Finishable(ctx); err != nil || !slices.Equal(ids, []string{"a"}) {
 		t.Error(ids, err)
 	}
+}
+
+func testSilence(t *testing.T, open opener) {
+	c, ctx := open(), t.Context()
+	create(t, c, "a")
+	mark := func(since time.Time, want string) {
+		t.Helper()
+		if err := c.MarkSilent(ctx, "a", since); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := c.Session(ctx, "a"); err != nil || s.Reason() != want || s.StateReason != "" && s.StateReason != want {
+			t.Errorf("%q, %+v, %v", s.Reason(), s, err)
+		}
+	}
+	mark(at(5), "agent silent since 2026-09-03T12:00:05Z")
+	mark(time.Time{}, "")
+	mark(at(6), "agent silent since 2026-09-03T12:00:06Z")
+	if err := c.LoseSession(ctx, "a", at(40), "the agent disappeared"); err != nil {
+		t.Fatal(err)
+	}
+	mark(at(7), "the agent disappeared")
+	if s, err := c.Session(ctx, "a"); err != nil || !s.Silent.Equal(at(6)) {
+		t.Errorf("%+v, %v", s, err)
+	}
+	wantErr(t, c.MarkSilent(ctx, "none", at(1)), catalog.ErrNotFound)
 }
 
 func testFinishable(t *testing.T, open opener) {

@@ -11,7 +11,7 @@ type Session struct {
 	RequestID string // made by the agent; one session per request id
 
 	State       SessionState
-	StateReason string // why, for a person; empty where the state says it all
+	StateReason string // why it was moved there; Reason says also what is the matter meanwhile
 
 	User, Stack, Fleet, Instance string
 	Metadata                     map[string]string
@@ -25,6 +25,7 @@ type Session struct {
 	End     time.Time // on the same time line; zero while the session is not over
 	Created time.Time // wall clock of the coordinator
 	Lost    time.Time // wall clock of the coordinator when the agent was found lost; zero where it was not
+	Silent  time.Time // wall clock of the coordinator when a silent agent was last heard of; zero where it is not silent
 
 	StopReason string // who ordered the stop and why; empty where nobody did
 	EndReason  string // why capture ended, as the agent says
@@ -36,6 +37,14 @@ type Session struct {
 	LastEvent int64
 
 	Totals Totals
+}
+
+// Reason says for a person why the session is in its state; empty where the state says it all.
+func (s Session) Reason() string {
+	if s.StateReason == "" && !s.State.Final() && !s.Silent.IsZero() {
+		return "agent silent since " + s.Silent.UTC().Format(time.RFC3339)
+	}
+	return s.StateReason
 }
 
 // Unknown is the LastSegment of a session whose books are open.

@@ -185,6 +185,20 @@ func (c *Catalog) EndSession(ctx context.Context, id string, end End) error {
 	return wrap("end session", id, err)
 }
 
+// MarkSilent notes when the agent of a session was last heard of; the zero time says that it is not silent any more. It
+// changes nothing where the coordinator has taken the session over or its state is final.
+func (c *Catalog) MarkSilent(ctx context.Context, id string, since time.Time) error {
+	err := c.update(ctx, func(tx *sql.Tx) error {
+		s, err := session(ctx, tx, id)
+		if err != nil || s.State.Final() || s.EndedBy == PartyCoordinator {
+			return err
+		}
+		_, err = exec(ctx, tx, `UPDATE sessions SET silent_time = $1 WHERE id = $2`, nanos(since), id)
+		return err
+	})
+	return wrap("mark silence of session", id, err)
+}
+
 // LoseSession notes that the agent has disappeared: from here on only the coordinator adds to the session, and its books
 // are open until CloseLost. It changes nothing where that is noted already or the state is final.
 func (c *Catalog) LoseSession(ctx context.Context, id string, found time.Time, reason string) error {
@@ -281,7 +295,7 @@ func addGap(ctx context.Context, tx *sql.Tx, id string, g Gap) error {
 const selectSession = `
 	SELECT id, request_id, state, state_reason, user_name, stack, fleet, instance, metadata, agent_version, archive_prefix,
 	  frame_rate, segment_length, start_time, created_time, end_time, lost_time, stop_reason, end_reason, ended_by,
-	  last_segment, last_event
+	  last_segment, last_event, silent_time
 	FROM sessions`
 
 func session(ctx context.Context, tx *sql.Tx, id string) (Session, error) {
@@ -293,7 +307,7 @@ func scanSession(row scanner) (Session, error) {
 	var metadata string
 	err := row.Scan(&s.ID, &s.RequestID, &s.State, &s.StateReason, &s.User, &s.Stack, &s.Fleet, &s.Instance, &metadata,
 		&s.AgentVersion, &s.ArchivePrefix, &s.FrameRate, &s.SegmentLength, instant{&s.Start}, instant{&s.Created},
-		instant{&s.End}, instant{&s.Lost}, &s.StopReason, &s.EndReason, &s.EndedBy, &s.LastSegment, &s.LastEvent)
+		instant{&s.End}, instant{&s.Lost}, &s.StopReason, &s.EndReason, &s.EndedBy, &s.LastSegment, &s.LastEvent, instant{&s.Silent})
 	if errors.Is(err, sql.ErrNoRows) {
 		return Session{}, ErrNotFound
 	}

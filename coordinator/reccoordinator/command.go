@@ -20,7 +20,7 @@ type settings struct {
 	natsURLs                 []string
 	natsTrust, natsCA        string
 	frameRate                int
-	segmentLength            time.Duration
+	segmentLength, giveUp    time.Duration
 	unsafeBroker             bool
 	logLevel                 string
 }
@@ -58,6 +58,7 @@ func serveCommand() *cobra.Command {
 	f.StringVar(&s.natsCA, "nats-ca", "", "`FILE` with the PEM certificate of the NATS servers' authority (default the coordinator's own)")
 	f.IntVar(&s.frameRate, "frame-rate", coordinator.DefaultFrameRate, "captured frames a second, 1 to 60")
 	f.DurationVar(&s.segmentLength, "segment-length", coordinator.DefaultSegmentLength, "length of a segment, 1s to 1h")
+	f.DurationVar(&s.giveUp, "give-up", coordinator.DefaultGiveUp, "how long an agent may be silent before its session is taken over and ends as interrupted, at least 1s")
 	f.BoolVar(&s.unsafeBroker, "unsafe-broker", false, "accept a broker that acknowledges what is not on its disk")
 	f.StringVar(&s.logLevel, "log-level", "info", "trace, debug, info, warn or error")
 	return command

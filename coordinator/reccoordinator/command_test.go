@@ -59,6 +59,7 @@ func TestBadInputIsOneLineAndExitCode2(t *testing.T) {
 		"no session":      {args: with("--archive", "file://"+dir+"/{username}/"), want: "session_id"},
 		"no broker":       {args: with("", ""), want: "dial broker"},
 		"level":           {args: with("--log-level", "loud"), want: "log level"},
+		"no patience":     {args: with("--give-up", "soon"), want: "invalid argument"},
 		"bad number":      {args: with("--frame-rate", "many"), want: "invalid argument"},
 		"bad environment": {args: with("", ""), env: "long", want: "RECFLEET_SEGMENT_LENGTH"},
 		"no trust":        {args: with("--nats-trust", plain), want: "plain"},

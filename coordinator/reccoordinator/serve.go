@@ -68,7 +68,7 @@ func (s settings) serve(ctx context.Context, stdout, stderr io.Writer) error {
 	err = coordinator.Run(ctx, coordinator.Config{
 		CatalogPath: filepath.Join(s.dataDir, "catalog.db"), Broker: broker, Store: store, Location: location, Listener: listener,
 		TLS:    &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS13},
-		Tokens: tokens, Logger: logger, FrameRate: s.frameRate, SegmentLength: s.segmentLength, UnsafeBroker: s.unsafeBroker,
+		Tokens: tokens, Logger: logger, FrameRate: s.frameRate, SegmentLength: s.segmentLength, GiveUp: s.giveUp, UnsafeBroker: s.unsafeBroker,
 		FreeBytes: coordinator.DiskSpace(disks...),
 		Ready:     func() { fmt.Fprintf(stdout, "reccoordinator ready at %s\n", address) },
 	})

@@ -1,8 +1,10 @@
 // Package watch finds sessions whose agents have disappeared.
 //
-// What comes in are the agents' signs of life. A session that should have an agent and has shown none for a while is taken
-// over: what the bus holds of it is sealed, the rest until then is declared a gap, and its books are closed. Time is
-// measured from what this coordinator has seen itself, so that after its own restart every agent has a fresh while.
+// What comes in are the agents' signs of life. A session that should have an agent and has shown none for a while is marked
+// silent: a network that is cut for minutes loses nothing, for the agent spools and catches up. One that stays silent for
+// much longer is taken over: what the bus holds of it is sealed, the rest until then is declared a gap, and its books are
+// closed. Time is measured from what this coordinator has seen itself, on its monotonic clock, so that after its own restart
+// every agent has a fresh while.
 package watch
 
 import (
@@ -20,7 +22,11 @@ import (
 	"github.com/recfleet/recfleet/coordinator/ingest"
 )
 
-const every = time.Second
+const (
+	every = time.Second
+	// standstill is the longest time between two steps in which agents could be heard all the while.
+	standstill = 5 * time.Second
+)
 
 // causeLost is the cause of the gaps that a lost agent leaves.
 const causeLost = "agent_lost"
@@ -34,8 +40,8 @@ type Salvager interface {
 type Config struct {
 	Catalog  *catalog.Catalog
 	Salvager Salvager
-	// Patience is how long an agent may be silent.
-	Patience time.Duration
+	// Patience is how long an agent may be silent before its session says so, GiveUp before its session is taken over.
+	Patience, GiveUp time.Duration
 	// Closed is called after the books of a session were closed.
 	Closed func()
 	Logger hclog.Logger
@@ -45,45 +51,89 @@ type Config struct {
 type Watch struct {
 	cfg Config
 
-	mu   sync.Mutex
-	seen map[string]time.Time
+	back duty.Signal // an agent that was silent may be back
+
+	mu      sync.Mutex
+	signs   map[string]sign
+	stepped time.Time
+}
+
+// sign is when a session's agent was last heard of or, where it never was, when its silence was first noticed.
+type sign struct {
+	at    time.Time
+	heard bool
+	quiet bool // it is marked silent
 }
 
 // New returns a watch that has seen nobody.
-func New(cfg Config) *Watch { return &Watch{cfg: cfg, seen: map[string]time.Time{}} }
+func New(cfg Config) *Watch {
+	return &Watch{cfg: cfg, back: duty.NewSignal(), signs: map[string]sign{}}
+}
 
 // Seen notes that the session's agent has been heard of now.
 func (w *Watch) Seen(session string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.seen[session] = time.Now()
+	if w.signs[session].quiet {
+		w.back.Raise()
+	}
+	w.signs[session] = sign{at: time.Now(), heard: true}
 }
 
-// silence returns how long the agent has been silent; the first question about it starts the clock.
-func (w *Watch) silence(session string) time.Duration {
+// last returns the agent's last sign; the first question about it starts the clock.
+func (w *Watch) last(session string) sign {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	last, ok := w.seen[session]
+	s, ok := w.signs[session]
 	if !ok {
-		w.seen[session] = time.Now()
-		return 0
+		s = sign{at: time.Now()}
+		w.signs[session] = s
 	}
-	return time.Since(last)
+	return s
+}
+
+// hush notes that the agent is marked silent, unless it was heard of meanwhile.
+func (w *Watch) hush(session string, since sign) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.signs[session] != since {
+		w.back.Raise()
+		return
+	}
+	since.quiet = true
+	w.signs[session] = since
 }
 
 // forget drops the sessions that are not among those still watched.
 func (w *Watch) forget(watched map[string]bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for id := range w.seen {
-		if !watched[id] && time.Since(w.seen[id]) > w.cfg.Patience {
-			delete(w.seen, id)
+	for id, s := range w.signs {
+		if !watched[id] && time.Since(s.at) > w.cfg.Patience {
+			delete(w.signs, id)
 		}
 	}
 }
 
-// Step takes over the sessions whose agents are lost, and goes on with those that it took over before and could not close.
+// forgive takes the time off every silence in which this process itself stood still, as on a host that was suspended: no
+// agent could be heard then.
+func (w *Watch) forgive() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := time.Now()
+	if still := now.Sub(w.stepped); !w.stepped.IsZero() && still > standstill {
+		for id, s := range w.signs {
+			s.at = s.at.Add(still)
+			w.signs[id] = s
+		}
+	}
+	w.stepped = now
+}
+
+// Step marks the sessions whose agents are silent or are back, takes over those whose agents are lost, and goes on with
+// those that it took over before and could not close.
 func (w *Watch) Step(ctx context.Context) error {
+	w.forgive()
 	unfinished, err := w.cfg.Catalog.Unfinished(ctx)
 	if err != nil {
 		return err
@@ -92,14 +142,17 @@ func (w *Watch) Step(ctx context.Context) error {
 	watched := make(map[string]bool, len(unfinished))
 	for _, s := range unfinished {
 		watched[s.ID] = true
+		if s.EndedBy == catalog.PartyCoordinator && s.LastSegment != catalog.Unknown {
+			continue // its books are closed
+		}
 		lost := s.EndedBy == catalog.PartyCoordinator
 		if !lost {
-			if lost, err = w.lose(ctx, s); err != nil {
+			if lost, err = w.look(ctx, s); err != nil {
 				failed = errors.Join(failed, err)
 				continue
 			}
 		}
-		if lost && (s.LastSegment == catalog.Unknown || s.EndedBy != catalog.PartyCoordinator) {
+		if lost {
 			failed = errors.Join(failed, w.close(ctx, s.ID))
 		}
 	}
@@ -107,9 +160,18 @@ func (w *Watch) Step(ctx context.Context) error {
 	return failed
 }
 
-// lose decides whether the session's agent is needed and lost, and notes it.
-func (w *Watch) lose(ctx context.Context, s catalog.Session) (bool, error) {
-	if w.silence(s.ID) < w.cfg.Patience {
+// look notes whether the session's agent is needed and silent, and returns whether it is lost.
+func (w *Watch) look(ctx context.Context, s catalog.Session) (lost bool, err error) {
+	last := w.last(s.ID)
+	silence := time.Since(last.at)
+	if silence < min(w.cfg.Patience, w.cfg.GiveUp) {
+		if s.Silent.IsZero() || !last.heard {
+			return false, nil
+		}
+		if err := w.cfg.Catalog.MarkSilent(ctx, s.ID, time.Time{}); err != nil {
+			return false, err
+		}
+		w.cfg.Logger.Info("agent is back", "session_id", s.ID, "instance", s.Instance, "silent_for", time.Since(s.Silent).Round(time.Second))
 		return false, nil
 	}
 	if s.State == catalog.SessionFinalizing {
@@ -118,12 +180,27 @@ func (w *Watch) lose(ctx context.Context, s catalog.Session) (bool, error) {
 			return false, err // the agent has brought all that belongs to it
 		}
 	}
-	reason := fmt.Sprintf("the agent was not heard of for %v", w.cfg.Patience)
+	if silence < w.cfg.GiveUp {
+		return false, w.silent(ctx, s, last)
+	}
+	reason := fmt.Sprintf("the agent was not heard of for %v", w.cfg.GiveUp)
 	if err := w.cfg.Catalog.LoseSession(ctx, s.ID, time.Now(), reason); err != nil {
 		return false, err
 	}
-	w.cfg.Logger.Error("session interrupted", "session_id", s.ID, "instance", s.Instance, "state", s.State, "silent_for", w.cfg.Patience)
+	w.cfg.Logger.Error("session interrupted", "session_id", s.ID, "instance", s.Instance, "state", s.State, "silent_for", w.cfg.GiveUp)
 	return true, nil
+}
+
+// silent marks a session whose agent is silent, once.
+func (w *Watch) silent(ctx context.Context, s catalog.Session, last sign) error {
+	if s.Silent.IsZero() {
+		if err := w.cfg.Catalog.MarkSilent(ctx, s.ID, last.at); err != nil {
+			return err
+		}
+		w.cfg.Logger.Warn("agent fell silent", "session_id", s.ID, "instance", s.Instance, "state", s.State, "since", last.at.UTC().Format(time.RFC3339))
+	}
+	w.hush(s.ID, last)
+	return nil
 }
 
 // close seals what is there and closes the books of a lost session.
@@ -167,5 +244,5 @@ func endOf(d catalog.Detail) time.Time {
 
 // Run repeats Step until ctx is done.
 func (w *Watch) Run(ctx context.Context) error {
-	return duty.Duty{Every: every, Step: w.Step, Logger: w.cfg.Logger}.Run(ctx)
+	return duty.Duty{Every: every, Signal: w.back, Step: w.Step, Logger: w.cfg.Logger}.Run(ctx)
 }
