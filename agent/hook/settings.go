@@ -49,12 +49,7 @@ func (s Settings) Save(path string) error {
 	if err != nil {
 		return fmt.Errorf("write configuration: %w", err)
 	}
-	tmp := path + ".new"
-	_ = os.Remove(tmp) // one with another mode, perhaps
-	if err := os.WriteFile(tmp, append(b, '\n'), 0o600); err != nil {
-		return fmt.Errorf("write configuration: %w", err)
-	}
-	if err := os.Rename(tmp, path); err != nil {
+	if err := writePrivate(path, append(b, '\n')); err != nil {
 		return fmt.Errorf("write configuration: %w", err)
 	}
 	return nil

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/user"
 	"path/filepath"
 	"strings"
 	"time"
@@ -15,8 +14,9 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/recfleet/recfleet/agent/hook"
+	"github.com/recfleet/recfleet/agent/platform"
+	"github.com/recfleet/recfleet/agent/seat"
 	"github.com/recfleet/recfleet/agent/session"
-	"github.com/recfleet/recfleet/agent/spool"
 	"github.com/recfleet/recfleet/agent/x11"
 )
 
@@ -33,6 +33,8 @@ type command struct {
 	args           []string
 	stdout, stderr io.Writer
 	lookup         func(string) (string, bool)
+	environ        func() []string
+	root           string // below which the system lies; "/", but for tests
 	program        func() (string, error)
 	version        string
 	exit           func(int)
@@ -75,7 +77,8 @@ func (c *command) code(err error) int {
 	switch {
 	case errors.As(err, &told):
 		return told.code
-	case !c.ran, errors.As(err, &bad), errors.Is(err, x11.ErrNoDisplay), errors.Is(err, x11.ErrRefused), errors.Is(err, session.ErrCredentials):
+	case !c.ran, errors.As(err, &bad), errors.Is(err, x11.ErrNoDisplay), errors.Is(err, x11.ErrRefused), errors.Is(err, session.ErrCredentials),
+		errors.Is(err, seat.ErrNone), errors.Is(err, seat.ErrSeveral), errors.Is(err, seat.ErrWayland):
 		return exitBadInput
 	}
 	return exitFailed
@@ -121,8 +124,8 @@ func (f *settingsFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.coordinator, "coordinator", "", "coordinator's `HOST:PORT`")
 	flags.StringVar(&f.ca, "ca", "", "`FILE` with the certificate authority of the coordinator (PEM)")
 	flags.StringVar(&f.tokenFile, "token-file", "", "`FILE` with the agent's token")
-	flags.StringVar(&f.display, "display", "", "X display to record (default: DISPLAY, or the only one there is)")
-	flags.StringVar(&f.user, "user", "", "`NAME` of the desktop's user")
+	flags.StringVar(&f.display, "display", "", "X display to record (default: DISPLAY, or the one that somebody sits at)")
+	flags.StringVar(&f.user, "user", "", "`NAME` of the desktop's user; without --display, whose desktop to record")
 	flags.StringArrayVar(&f.meta, "meta", nil, "metadata of the session as `KEY=VALUE`; may be repeated")
 	addSpool(flags, &f.spoolDir)
 }
@@ -156,6 +159,7 @@ func (c *command) settings(f settingsFlags) (hook.Settings, error) {
 	override(&s.Address, f.coordinator)
 	override(&s.Display, f.display)
 	override(&s.User, f.user)
+	s.Metadata = platform.Merge(platform.Environment("RECFLEET_META_", c.environ()), s.Metadata)
 	for _, pair := range f.meta {
 		if err := s.AddMetadata(pair); err != nil {
 			return s, badInput{err}
@@ -171,53 +175,7 @@ func (c *command) settings(f settingsFlags) (hook.Settings, error) {
 	if err := s.Validate(); err != nil {
 		return s, badInput{err}
 	}
-	return s, c.desktop(&s)
-}
-
-// desktop completes the display, its authority file and its user.
-func (c *command) desktop(s *hook.Settings) error {
-	if s.Display == "" {
-		s.Display, _ = c.lookup("DISPLAY")
-	}
-	if s.Display == "" {
-		names, err := x11.Sockets()
-		switch {
-		case err != nil:
-			return badInput{err}
-		case len(names) == 0:
-			return badInput{errors.New("no X display is running; give --display")}
-		case len(names) > 1:
-			return badInput{fmt.Errorf("several X displays are running (%s); give --display", strings.Join(names, " "))}
-		}
-		s.Display = names[0]
-	}
-	if s.Authority == "" {
-		s.Authority, _ = c.lookup("XAUTHORITY")
-	}
-	if s.Authority == "" {
-		if home, ok := c.lookup("HOME"); ok {
-			if path := filepath.Join(home, ".Xauthority"); readable(path) {
-				s.Authority = path
-			}
-		}
-	}
-	for _, name := range []string{"USER", "LOGNAME"} {
-		if s.User == "" {
-			s.User, _ = c.lookup(name)
-		}
-	}
-	if u, err := user.Current(); err == nil && s.User == "" {
-		s.User = u.Username
-	}
-	return nil
-}
-
-func readable(path string) bool {
-	f, err := os.Open(path)
-	if err != nil {
-		return false
-	}
-	return f.Close() == nil
+	return s, nil
 }
 
 func override(to *string, by string) {
@@ -238,20 +196,4 @@ func spoolDir(names ...string) (string, error) {
 		}
 	}
 	return "", nil
-}
-
-// prepare checks the spool's folder and the display.
-func prepare(s hook.Settings) error {
-	if err := spool.Prepare(s.SpoolDir); err != nil {
-		return badInput{err}
-	}
-	d, err := x11.Open(s.Display, x11.Options{Authority: s.Authority, Timeout: 5 * time.Second})
-	if err != nil {
-		return badInput{err}
-	}
-	_, err = d.Geometry()
-	if err := errors.Join(err, d.Close()); err != nil {
-		return badInput{err}
-	}
-	return nil
 }

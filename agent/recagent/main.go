@@ -12,7 +12,7 @@ import (
 func main() {
 	info, _ := debug.ReadBuildInfo()
 	c := command{
-		args: os.Args[1:], stdout: os.Stdout, stderr: os.Stderr, lookup: os.LookupEnv, program: os.Executable,
+		args: os.Args[1:], stdout: os.Stdout, stderr: os.Stderr, lookup: os.LookupEnv, environ: os.Environ, root: "/", program: os.Executable,
 		version: version(info), exit: os.Exit,
 	}
 	os.Exit(c.execute())

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
@@ -15,6 +16,9 @@ import (
 	"github.com/recfleet/recfleet/agent"
 	"github.com/recfleet/recfleet/agent/hook"
 )
+
+// lookFor is how long run looks for the desktop; start has seen it already.
+const lookFor = 3 * time.Second
 
 func (c *command) run() *cobra.Command {
 	var flags settingsFlags
@@ -55,7 +59,13 @@ func (c *command) record(ctx context.Context, flags settingsFlags, level string,
 	if l == hclog.NoLevel {
 		return badInput{errors.New("--log-level is not debug, info, warn or error")}
 	}
-	if err := prepare(s); err != nil {
+	if err := hook.Prepare(s.SpoolDir); err != nil {
+		return badInput{err}
+	}
+	found, stopLooking := context.WithTimeout(ctx, lookFor)
+	at, authority, err := c.desktop(found, &s)
+	stopLooking()
+	if err != nil {
 		return err
 	}
 	// Only the file that start wrote for this run is the run's to remove.
@@ -64,8 +74,14 @@ func (c *command) record(ctx context.Context, flags settingsFlags, level string,
 		own = path
 	}
 	log := hclog.New(&hclog.LoggerOptions{Name: "agent", Level: l, Output: c.stderr, IndependentLevels: true})
+	for _, line := range c.name(&s, at.User) {
+		log.Warn("platform file passed over", "reason", line)
+	}
+	if err := s.Validate(); err != nil {
+		return badInput{err}
+	}
 	a := agent.New(agent.Config{
-		Coordinator: s.Client, Display: s.Display, Authority: s.Authority, User: s.User, SpoolDir: s.SpoolDir,
+		Coordinator: s.Client, Display: s.Display, Authority: authority, User: s.User, SpoolDir: s.SpoolDir,
 		MaxSpoolBytes: s.MaxSpoolBytes, Metadata: s.Metadata, ConfigFile: own, Version: c.version, Logger: log,
 	})
 	ctx, cancel := context.WithCancel(ctx)

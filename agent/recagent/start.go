@@ -11,7 +11,6 @@ import (
 
 	"github.com/recfleet/recfleet/agent/control"
 	"github.com/recfleet/recfleet/agent/hook"
-	"github.com/recfleet/recfleet/agent/spool"
 )
 
 func (c *command) start() *cobra.Command {
@@ -31,11 +30,11 @@ func (c *command) start() *cobra.Command {
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), wait)
 			defer cancel()
-			id, err := c.startRecording(ctx, s)
+			id, display, err := c.startRecording(ctx, s)
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(c.stdout, "recording session %s on display %s\n", id, s.Display)
+			_, err = fmt.Fprintf(c.stdout, "recording session %s on display %s\n", id, display)
 			return err
 		},
 	}
@@ -44,26 +43,32 @@ func (c *command) start() *cobra.Command {
 	return cmd
 }
 
-// startRecording returns the id of the session that records the desktop, a running one or a new one.
-func (c *command) startRecording(ctx context.Context, s hook.Settings) (string, error) {
-	if err := spool.Prepare(s.SpoolDir); err != nil {
-		return "", badInput{err}
+// startRecording returns the id and the display of the session that records the desktop, a running one or a new one.
+func (c *command) startRecording(ctx context.Context, s hook.Settings) (id, display string, err error) {
+	if err := hook.Prepare(s.SpoolDir); err != nil {
+		return "", "", badInput{err}
 	}
 	// One start at a time: the second finds what the first has done.
 	lock, err := hook.AwaitLock(ctx, s.SpoolDir, "start.lock")
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	defer lock.Release()
-	if id, err := awaitRunning(ctx, s); id != "" || err != nil {
-		return id, err
-	}
-	if err := prepare(s); err != nil {
-		return "", err
+	if id, display, err := awaitRunning(ctx, s.SpoolDir, s.Display); id != "" || err != nil {
+		return id, display, err
 	}
 	if err := s.Reach(ctx); err != nil {
-		return "", badInput{err}
+		return "", "", badInput{err}
 	}
+	if _, _, err := c.desktop(ctx, &s); err != nil {
+		return "", "", err
+	}
+	id, err = c.launch(ctx, s)
+	return id, s.Display, err
+}
+
+// launch starts the agent and waits until it records.
+func (c *command) launch(ctx context.Context, s hook.Settings) (string, error) {
 	program, err := c.program()
 	if err != nil {
 		return "", fmt.Errorf("find this program: %w", err)
@@ -82,31 +87,31 @@ func (c *command) startRecording(ctx context.Context, s hook.Settings) (string, 
 
 // awaitRunning returns the session of the agent that runs already, once it records; "" where none does, waiting for one that
 // is about to end.
-func awaitRunning(ctx context.Context, s hook.Settings) (string, error) {
+func awaitRunning(ctx context.Context, dir, display string) (id, at string, err error) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		st, err := control.Query(ctx, s.SpoolDir)
+		st, err := control.Query(ctx, dir)
 		switch {
 		case errors.Is(err, control.ErrNotRunning):
-			lock, err := hook.AwaitLock(ctx, s.SpoolDir, "lock")
+			lock, err := hook.AwaitLock(ctx, dir, "lock")
 			if err != nil {
-				return "", fmt.Errorf("an agent that is ending holds the spool: %w", err)
+				return "", "", fmt.Errorf("an agent that is ending holds the spool: %w", err)
 			}
 			lock.Release()
-			return "", nil
+			return "", "", nil
 		case err != nil && ctx.Err() != nil:
-			return "", errors.New("the agent that runs does not record in the time given")
+			return "", "", errors.New("the agent that runs does not record in the time given")
 		case err != nil: // it is just ending
 		case st.State == control.StateStopping:
-		case st.Display != s.Display:
-			return "", fmt.Errorf("display %s is being recorded from this spool, not %s", st.Display, s.Display)
+		case display != "" && st.Display != display:
+			return "", "", fmt.Errorf("display %s is being recorded from this spool, not %s", st.Display, display)
 		case st.State == control.StateRecording:
-			return st.SessionID, nil
+			return st.SessionID, st.Display, nil
 		}
 		select {
 		case <-ctx.Done():
-			return "", errors.New("the agent that runs does not record in the time given")
+			return "", "", errors.New("the agent that runs does not record in the time given")
 		case <-tick.C:
 		}
 	}
