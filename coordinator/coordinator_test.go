@@ -60,6 +60,9 @@ func TestSessionFromStartToEnd(t *testing.T) {
 	if got := a.sync(2); len(got.GetReceipts())+len(got.GetMissing()) != 0 {
 		t.Errorf("a segment nobody has sealed got %v", got)
 	}
+	a.report(&recfleetv1.Event{Body: &recfleetv1.Event_MonitorsChanged{MonitorsChanged: &recfleetv1.MonitorsChanged{
+		Geometry: &recfleetv1.Geometry{Width: 801, Height: 601, Monitors: []*recfleetv1.Monitor{{Name: "left", Width: 400, Height: 601, Primary: true}}},
+	}}})
 	a.report(sealed(seal), &recfleetv1.Event{Body: &recfleetv1.Event_MetadataChanged{MetadataChanged: &recfleetv1.MetadataChanged{Metadata: map[string]string{"k": "v"}}}})
 	e.work(1)
 	if got := a.sync(2, 1); len(got.GetReceipts()) != 2 || got.GetAcknowledgedThrough() != a.events {
@@ -90,6 +93,16 @@ func TestSessionFromStartToEnd(t *testing.T) {
 		if facts[name] != want {
 			t.Errorf("%s is %v, want %s", name, facts[name], want)
 		}
+	}
+	var monitors struct {
+		Changes []struct {
+			Time     time.Time
+			Geometry struct{ Monitors []struct{ Name string } }
+		} `json:"monitor_changes"`
+	}
+	w.document(a.prefix+"metadata.json", &monitors)
+	if c := monitors.Changes; len(c) != 1 || !c[0].Time.Equal(a.began) || len(c[0].Geometry.Monitors) != 1 || c[0].Geometry.Monitors[0].Name != "left" {
+		t.Errorf("%+v", c)
 	}
 	w.testRecordings(a, m.Segments[1].Object.SHA256)
 }

@@ -193,6 +193,11 @@ func TestWrongFieldsAreNamed(t *testing.T) {
 		spoil(s)
 		return checkReport(sealReport(s))
 	}
+	monitors := func(g *recfleetv1.Geometry) error {
+		return checkReport(&recfleetv1.ReportEventsRequest{SessionId: "a", Events: []*recfleetv1.Event{{
+			Number: 1, Time: goodStart().GetStartTime(), Body: &recfleetv1.Event_MonitorsChanged{MonitorsChanged: &recfleetv1.MonitorsChanged{Geometry: g}},
+		}}})
+	}
 	many := map[string]string{}
 	for i := range 65 {
 		many[fmt.Sprint(i)] = ""
@@ -226,6 +231,10 @@ func TestWrongFieldsAreNamed(t *testing.T) {
 		{"events: are 1001", checkReport(&recfleetv1.ReportEventsRequest{SessionId: "a", Events: make([]*recfleetv1.Event, 1001)})},
 		{"events[0].number: ", checkReport(&recfleetv1.ReportEventsRequest{SessionId: "a", Events: make([]*recfleetv1.Event, 1)})},
 		{"events[0].body: ", checkReport(&recfleetv1.ReportEventsRequest{SessionId: "a", Events: []*recfleetv1.Event{{Number: 1, Time: goodStart().GetStartTime()}}})},
+		{"events[0].monitors_changed.geometry: is missing", monitors(nil)},
+		{"monitors_changed.geometry.width: ", monitors(&recfleetv1.Geometry{Width: 8193, Height: 1})},
+		{"monitors_changed.geometry.monitors[0].height: ", monitors(&recfleetv1.Geometry{Width: 1, Height: 1, Monitors: []*recfleetv1.Monitor{{Width: 1}}})},
+		{"monitors_changed.geometry.monitors: are 65", monitors(&recfleetv1.Geometry{Width: 1, Height: 1, Monitors: make([]*recfleetv1.Monitor, 65)})},
 		{"segment_sealed.segment: ", seal(func(s *recfleetv1.SegmentSealed) { s.Segment = 0 })},
 		{"segment_sealed.chunk_count: ", seal(func(s *recfleetv1.SegmentSealed) { s.ChunkCount = 1 << 30 })},
 		{"segment_sealed.byte_count: ", seal(func(s *recfleetv1.SegmentSealed) { s.ByteCount = 256<<10 + 1 })},

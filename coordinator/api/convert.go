@@ -93,6 +93,9 @@ func eventFromProto(e *recfleetv1.Event) catalog.Event {
 	case *recfleetv1.Event_GapDeclared:
 		g := b.GapDeclared
 		out.Gap = &catalog.Gap{Start: timeFromProto(g.GetStartTime()), End: timeFromProto(g.GetEndTime()), Cause: g.GetCause(), Detail: g.GetDetail()}
+	case *recfleetv1.Event_MonitorsChanged:
+		g := geometryFromProto(b.MonitorsChanged.GetGeometry())
+		out.Monitors = &g
 	case *recfleetv1.Event_MetadataChanged:
 		out.Metadata = b.MetadataChanged.GetMetadata()
 		if out.Metadata == nil {

@@ -23,6 +23,7 @@ func FuzzReportEvents(f *testing.F) {
 	for _, body := range []*recfleetv1.Event{
 		{Body: &recfleetv1.Event_EpochStarted{EpochStarted: &recfleetv1.EpochStarted{Epoch: 1, Geometry: goodStart().GetGeometry()}}},
 		{Body: &recfleetv1.Event_GapDeclared{GapDeclared: &recfleetv1.GapDeclared{StartTime: goodSeal().GetStartTime(), EndTime: goodSeal().GetEndTime(), Cause: "c"}}},
+		{Body: &recfleetv1.Event_MonitorsChanged{MonitorsChanged: &recfleetv1.MonitorsChanged{Geometry: goodStart().GetGeometry()}}},
 		{Body: &recfleetv1.Event_MetadataChanged{MetadataChanged: &recfleetv1.MetadataChanged{Metadata: map[string]string{"k": "v"}}}},
 	} {
 		body.Number, body.Time = 7, goodStart().GetStartTime()
@@ -43,6 +44,9 @@ func FuzzReportEvents(f *testing.F) {
 			}
 			if s := e.Seal; s != nil && (s.Segment < 1 || s.Chunks < 1 || s.Bytes < 1 || s.Frames < 1 || !s.End.After(s.Start) || s.End.Sub(s.Start) > 24*time.Hour) {
 				t.Errorf("%+v", s)
+			}
+			if m := e.Monitors; m != nil && (m.Width < 1 || m.Height < 1 || m.Width > 8192 || m.Height > 8192 || len(m.Monitors) > 64) {
+				t.Errorf("%+v", m)
 			}
 			if g := e.Gap; g != nil && (!g.End.After(g.Start) || g.Cause == "") {
 				t.Errorf("%+v", g)

@@ -219,6 +219,8 @@ func checkEvent(at string, e *recfleetv1.Event) error {
 		at += "gap_declared."
 		return first(stretch(at, b.GapDeclared.GetStartTime(), b.GapDeclared.GetEndTime()),
 			required(at+"cause", b.GapDeclared.GetCause(), maxCause), text(at+"detail", b.GapDeclared.GetDetail(), maxDetail))
+	case *recfleetv1.Event_MonitorsChanged:
+		return geometry(at+"monitors_changed.geometry", b.MonitorsChanged.GetGeometry())
 	case *recfleetv1.Event_MetadataChanged:
 		return metadata(at+"metadata_changed.metadata", b.MetadataChanged.GetMetadata())
 	}

@@ -22,6 +22,7 @@ var contract = map[string]func(t *testing.T, open opener){
 	"session walks its states":            testSessionStates,
 	"events join up":                      testEvents,
 	"metadata is merged and bounded":      testMetadata,
+	"monitors change within an epoch":     testMonitors,
 	"books are closed only when complete": testEndSession,
 	"segment and job are made together":   testAddSegment,
 	"lost session takes no more":          testLost,
@@ -278,6 +279,32 @@ func testMetadata(t *testing.T, open opener) {
 	}
 	_, err := c.AppendEvents(ctx, "a", []catalog.Event{{Number: 2, Metadata: many}})
 	wantErr(t, err, catalog.ErrLimit)
+}
+
+func testMonitors(t *testing.T, open opener) {
+	c, ctx := open(), t.Context()
+	create(t, c, "a")
+	change := func(number int64, width int, monitors ...catalog.Monitor) error {
+		_, err := c.AppendEvents(ctx, "a", []catalog.Event{{
+			Number: number, Time: at(float64(number)), Monitors: &catalog.Geometry{Width: width, Height: 600, Monitors: monitors},
+		}})
+		return err
+	}
+	wantErr(t, change(1, 801), catalog.ErrConflict)
+	report(t, c, "a", 0)
+	wantErr(t, change(2, 800), catalog.ErrConflict)
+	left, right := catalog.Monitor{Name: "l", Width: 400, Height: 600, Primary: true}, catalog.Monitor{Name: "r", X: 400, Width: 401, Height: 600}
+	for range 2 {
+		if err := errors.Join(change(2, 801, left, right), change(3, 801)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d, err := c.Detail(ctx, "a")
+	if err != nil || d.Session.LastEvent != 3 || len(d.Epochs) != 1 || len(d.MonitorChanges) != 2 || !d.MonitorChanges[0].Time.Equal(at(2)) ||
+		!slices.Equal(d.MonitorChanges[0].Geometry.Monitors, []catalog.Monitor{left, right}) || d.MonitorChanges[1].Geometry.Width != 801 ||
+		len(d.MonitorChanges[1].Geometry.Monitors) != 0 {
+		t.Errorf("%+v, %v", d, err)
+	}
 }
 
 func testEndSession(t *testing.T, open opener) {

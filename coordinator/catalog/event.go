@@ -16,6 +16,7 @@ type Event struct {
 	Epoch    *Epoch
 	Seal     *Seal
 	Gap      *Gap
+	Monitors *Geometry         // the desktop's size, which did not change, and its monitors, which did
 	Metadata map[string]string // added to the session's, or replacing entries of it
 }
 
@@ -28,6 +29,7 @@ const (
 	EventSegmentSealed   EventKind = "segment_sealed"
 	EventGapDeclared     EventKind = "gap_declared"
 	EventMetadataChanged EventKind = "metadata_changed"
+	EventMonitorsChanged EventKind = "monitors_changed"
 )
 
 // Kind returns what the event is about; empty where nothing of it is set.
@@ -41,6 +43,8 @@ func (e Event) Kind() EventKind {
 		return EventGapDeclared
 	case e.Metadata != nil:
 		return EventMetadataChanged
+	case e.Monitors != nil:
+		return EventMonitorsChanged
 	}
 	return ""
 }
@@ -77,6 +81,8 @@ func (e Event) body() (string, error) {
 		b = eventBody{Start: &e.Gap.Start, End: &e.Gap.End, Cause: e.Gap.Cause, Detail: e.Gap.Detail}
 	case EventMetadataChanged:
 		b = eventBody{Metadata: e.Metadata}
+	case EventMonitorsChanged:
+		b = eventBody{Geometry: e.Monitors}
 	default:
 		return "", fmt.Errorf("store event %d: it has no content", e.Number)
 	}

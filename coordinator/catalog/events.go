@@ -12,11 +12,11 @@ import (
 // MaxMetadata is how many entries of metadata a session may have.
 const MaxMetadata = 64
 
-// AppendEvents adds a batch of events with consecutive numbers to a session and does what they say: epochs, seals, gaps and
-// metadata. Events whose number is known are passed over. It returns the number up to which every event is known.
+// AppendEvents adds a batch of events with consecutive numbers to a session and does what they say: epochs, seals, gaps,
+// metadata and monitors. Events whose number is known are passed over. It returns the number up to which every event is known.
 //
 // It is refused whole, with ErrEventHole where it does not join the known events, with ErrConflict where a seal or an epoch
-// does not follow the one before, with ErrLimit where metadata would grow over MaxMetadata, and with ErrEnded where it
+// does not follow the one before or monitors come with another size than the present epoch's, with ErrLimit where metadata would grow over MaxMetadata, and with ErrEnded where it
 // brings new events and the books of the session are closed.
 func (c *Catalog) AppendEvents(ctx context.Context, id string, events []Event) (known int64, err error) {
 	err = c.update(ctx, func(tx *sql.Tx) error {
@@ -67,6 +67,8 @@ func appendEvent(ctx context.Context, tx *sql.Tx, s *Session, e Event) error {
 		return addGap(ctx, tx, s.ID, *e.Gap)
 	case EventMetadataChanged:
 		return mergeMetadata(ctx, tx, s, e.Metadata)
+	case EventMonitorsChanged:
+		return checkMonitors(ctx, tx, s.ID, *e.Monitors)
 	}
 	return nil
 }
@@ -94,6 +96,22 @@ func startEpoch(ctx context.Context, tx *sql.Tx, s *Session, e Epoch) error {
 		return err
 	}
 	s.State = SessionRecording
+	return nil
+}
+
+// checkMonitors makes sure that a change of monitors belongs to the present epoch; the event itself is its record.
+func checkMonitors(ctx context.Context, tx *sql.Tx, id string, g Geometry) error {
+	var number, width, height int
+	err := tx.QueryRowContext(ctx, `SELECT number, width, height FROM epochs WHERE session_id = $1 ORDER BY number DESC LIMIT 1`, id).
+		Scan(&number, &width, &height)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return fmt.Errorf("monitors change before the first epoch: %w", ErrConflict)
+	case err != nil:
+		return err
+	case g.Width != width || g.Height != height:
+		return fmt.Errorf("monitors change on a desktop of %dx%d, epoch %d has %dx%d: %w", g.Width, g.Height, number, width, height, ErrConflict)
+	}
 	return nil
 }
 
@@ -174,6 +192,21 @@ func epochs(ctx context.Context, tx *sql.Tx, id string) (found []Epoch, err erro
 		found = append(found, e)
 		return json.Unmarshal([]byte(monitors), &found[len(found)-1].Geometry.Monitors)
 	}, `SELECT number, start_time, width, height, monitors, cause FROM epochs WHERE session_id = $1 ORDER BY number`, id)
+	return found, err
+}
+
+func monitorChanges(ctx context.Context, tx *sql.Tx, id string) (found []MonitorChange, err error) {
+	err = rows(ctx, tx, func(row scanner) error {
+		var m MonitorChange
+		var body string
+		if err := row.Scan(instant{&m.Time}, &body); err != nil {
+			return err
+		}
+		b := eventBody{Geometry: &m.Geometry}
+		err := json.Unmarshal([]byte(body), &b)
+		found = append(found, m)
+		return err
+	}, `SELECT event_time, body FROM events WHERE session_id = $1 AND kind = $2 ORDER BY number`, id, EventMonitorsChanged)
 	return found, err
 }
 

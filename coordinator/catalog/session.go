@@ -139,6 +139,12 @@ type Epoch struct {
 	Cause    string
 }
 
+// MonitorChange says that the monitors on a desktop changed while its size did not: the epoch went on.
+type MonitorChange struct {
+	Time     time.Time
+	Geometry Geometry
+}
+
 // Gap is a stretch of a session that was not recorded.
 type Gap struct {
 	Start, End time.Time
@@ -152,4 +158,6 @@ type Detail struct {
 	Epochs   []Epoch   // by number
 	Segments []Segment // by number
 	Gaps     []Gap     // by start
+
+	MonitorChanges []MonitorChange // by number of their events
 }

@@ -76,6 +76,9 @@ func (c *Catalog) Detail(ctx context.Context, id string) (d Detail, err error) {
 		if d.Gaps, err = gaps(ctx, tx, id); err != nil {
 			return err
 		}
+		if d.MonitorChanges, err = monitorChanges(ctx, tx, id); err != nil {
+			return err
+		}
 		one := []Session{d.Session}
 		err = addTotals(ctx, tx, one)
 		d.Session = one[0]

@@ -20,13 +20,15 @@ type metadata struct {
 	InstanceType               string `json:"InstanceType,omitempty"`
 	FleetName                  string `json:"FleetName,omitempty"`
 
-	RecordingID  string            `json:"recording_id"`
-	Instance     string            `json:"instance,omitempty"`
-	AgentVersion string            `json:"agent_version,omitempty"`
-	Start        time.Time         `json:"start_time"`
-	End          time.Time         `json:"end_time"`
-	Epochs       []epoch           `json:"epochs"`
-	Metadata     map[string]string `json:"metadata,omitempty"`
+	RecordingID  string    `json:"recording_id"`
+	Instance     string    `json:"instance,omitempty"`
+	AgentVersion string    `json:"agent_version,omitempty"`
+	Start        time.Time `json:"start_time"`
+	End          time.Time `json:"end_time"`
+	Epochs       []epoch   `json:"epochs"`
+	// MonitorChanges are those within an epoch: the desktop's size stayed.
+	MonitorChanges []monitorChange   `json:"monitor_changes,omitempty"`
+	Metadata       map[string]string `json:"metadata,omitempty"`
 }
 
 type epoch struct {
@@ -34,6 +36,11 @@ type epoch struct {
 	Start    time.Time        `json:"start_time"`
 	Geometry catalog.Geometry `json:"geometry"`
 	Cause    string           `json:"cause,omitempty"`
+}
+
+type monitorChange struct {
+	Time     time.Time        `json:"time"`
+	Geometry catalog.Geometry `json:"geometry"`
 }
 
 func metadataOf(d catalog.Detail) metadata {
@@ -54,8 +61,16 @@ func metadataOf(d catalog.Detail) metadata {
 		InstanceType:               known("AppStream_Instance_Type", ""),
 		FleetName:                  known("AppStream_Resource_Name", s.Fleet),
 		RecordingID:                s.ID, Instance: s.Instance, AgentVersion: s.AgentVersion, Start: s.Start, End: s.End,
-		Epochs: epochsOf(d), Metadata: s.Metadata,
+		Epochs: epochsOf(d), MonitorChanges: monitorChangesOf(d), Metadata: s.Metadata,
 	}
+}
+
+func monitorChangesOf(d catalog.Detail) []monitorChange {
+	var changes []monitorChange
+	for _, m := range d.MonitorChanges {
+		changes = append(changes, monitorChange(m))
+	}
+	return changes
 }
 
 func epochsOf(d catalog.Detail) []epoch {
