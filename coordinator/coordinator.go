@@ -48,9 +48,11 @@ type Config struct {
 
 	// Ready is called once when calls are served.
 	Ready func()
-	// FrameRate is 1 to 60, default 5; SegmentLength 1 s to 1 h, default 300 s. They hold for sessions that start from now on.
+	// FrameRate is 1 to 60, default 5; SegmentLength 1 s to 1 h, default 300 s. A segment is sealed early when its stream has
+	// SegmentBytes, default 512 MiB, at least 1 MiB. They hold for sessions that start from now on.
 	FrameRate     int
 	SegmentLength time.Duration
+	SegmentBytes  int64
 	// FreeBytes tells what the server's disk has left; below MinFreeBytes (default 500 MB) no session starts. nil where the
 	// bus and the archive are on other hosts.
 	FreeBytes    func() (uint64, error)
@@ -70,6 +72,7 @@ type Config struct {
 const (
 	DefaultFrameRate     = 5
 	DefaultSegmentLength = 300 * time.Second
+	DefaultSegmentBytes  = 512 << 20
 	DefaultGiveUp        = 15 * time.Minute
 )
 
@@ -77,7 +80,8 @@ const (
 	minFrameRate, maxFrameRate         = 1, 60
 	minSegmentLength, maxSegmentLength = time.Second, time.Hour
 
-	minGiveUp = time.Second
+	minSegmentBytes = 1 << 20
+	minGiveUp       = time.Second
 
 	defaultMinFree  = 500_000_000
 	defaultPatience = 30 * time.Second
@@ -92,6 +96,7 @@ var ErrConfig = errors.New("coordinator settings")
 func (c Config) withDefaults() (Config, error) {
 	c.FrameRate = orDefault(c.FrameRate, DefaultFrameRate)
 	c.SegmentLength = orDefault(c.SegmentLength, DefaultSegmentLength)
+	c.SegmentBytes = orDefault(c.SegmentBytes, DefaultSegmentBytes)
 	c.MinFreeBytes = orDefault(c.MinFreeBytes, defaultMinFree)
 	c.Patience = orDefault(c.Patience, defaultPatience)
 	c.GiveUp = orDefault(c.GiveUp, DefaultGiveUp)
@@ -104,6 +109,8 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("%w: frame rate %d is not within %d to %d", ErrConfig, c.FrameRate, minFrameRate, maxFrameRate)
 	case c.SegmentLength < minSegmentLength || c.SegmentLength > maxSegmentLength:
 		return c, fmt.Errorf("%w: segment length %v is not within %v to %v", ErrConfig, c.SegmentLength, minSegmentLength, maxSegmentLength)
+	case c.SegmentBytes < minSegmentBytes:
+		return c, fmt.Errorf("%w: segments of %d bytes are too small, %d is the least", ErrConfig, c.SegmentBytes, minSegmentBytes)
 	case c.GiveUp < minGiveUp:
 		return c, fmt.Errorf("%w: %v is too short to give a silent agent up, %v is the least", ErrConfig, c.GiveUp, minGiveUp)
 	case c.Broker == nil || c.Store == nil || c.Listener == nil || c.TLS == nil || c.Logger == nil:

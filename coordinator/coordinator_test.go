@@ -317,6 +317,31 @@ func TestHolesAreDeclared(t *testing.T) {
 	}
 }
 
+func TestSettingsAreAnswered(t *testing.T) {
+	start := func(w *world) *recfleetv1.CaptureSettings {
+		t.Helper()
+		key, err := bus.NewKey()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := w.rpc().StartSession(t.Context(), startRequest(key.Public(), time.Now()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got.GetSettings()
+	}
+	w := newWorld(t, coordinator.Config{})
+	if s := start(w); s.GetFrameRate() != 5 || s.GetSegmentLength().AsDuration() != 5*time.Minute || s.GetSegmentBytes() != 512<<20 || s.GetChunkBytes() != 256<<10 {
+		t.Errorf("defaults: %v", s)
+	}
+	w.stop()
+	w.settings = coordinator.Config{FrameRate: 7, SegmentLength: time.Minute, SegmentBytes: 3 << 20}
+	w.start()
+	if s := start(w); s.GetFrameRate() != 7 || s.GetSegmentLength().AsDuration() != time.Minute || s.GetSegmentBytes() != 3<<20 {
+		t.Errorf("%v", s)
+	}
+}
+
 func TestStopOrder(t *testing.T) {
 	w := newWorld(t, coordinator.Config{})
 	a := newAgent(w)
@@ -384,7 +409,7 @@ func TestPageIsOnTheSamePort(t *testing.T) {
 }
 
 func TestBadSettings(t *testing.T) {
-	for _, cfg := range []coordinator.Config{{FrameRate: 61}, {SegmentLength: time.Millisecond}, {GiveUp: time.Millisecond}, {}} {
+	for _, cfg := range []coordinator.Config{{FrameRate: 61}, {SegmentLength: time.Millisecond}, {GiveUp: time.Millisecond}, {SegmentBytes: 1}, {}} {
 		if err := coordinator.Run(t.Context(), cfg); !errors.Is(err, coordinator.ErrConfig) {
 			t.Errorf("%v", err)
 		}

@@ -30,6 +30,7 @@ func (s *agentService) StartSession(ctx context.Context, r *recfleetv1.StartSess
 		SessionId: session.ID,
 		Settings: &recfleetv1.CaptureSettings{
 			FrameRate: int32(session.FrameRate), SegmentLength: durationpb.New(session.SegmentLength), ChunkBytes: chunk.MaxPayload,
+			SegmentBytes: session.SegmentBytes,
 		},
 		Bus: grant.Proto(),
 	}, nil

@@ -69,7 +69,8 @@ func newSession(id string) catalog.Session {
 	return catalog.Session{
 		ID: id, RequestID: "request-" + id, User: "ann", Stack: "stack", Fleet: "fleet", Instance: "i-1",
 		Metadata: map[string]string{"k": "v"}, AgentVersion: "1", ArchivePrefix: id + "/", FrameRate: 5, SegmentLength: time.Minute,
-		Start: at(0), Created: at(1),
+		SegmentBytes: 1 << 30,
+		Start:        at(0), Created: at(1),
 	}
 }
 
@@ -183,7 +184,7 @@ func testCreateSession(t *testing.T, open opener) {
 		t.Error(s.ID, err)
 	}
 	if first.State != catalog.SessionStarting || first.LastSegment != catalog.Unknown || !first.Start.Equal(at(0)) || !first.End.IsZero() ||
-		first.Metadata["k"] != "v" || first.SegmentLength != time.Minute {
+		first.Metadata["k"] != "v" || first.SegmentLength != time.Minute || first.SegmentBytes != 1<<30 {
 		t.Errorf("%+v", first)
 	}
 }

@@ -20,6 +20,7 @@ type Session struct {
 	ArchivePrefix string // of all its objects, below the archive's root
 	FrameRate     int    // captured frames a second
 	SegmentLength time.Duration
+	SegmentBytes  int64 // of its stream, at which a segment is sealed early
 
 	Start   time.Time // wall clock of the instance
 	End     time.Time // on the same time line; zero while the session is not over

@@ -20,11 +20,11 @@ func (c *Catalog) CreateSession(ctx context.Context, s Session) (stored Session,
 		n, err := exec(ctx, tx, `
 			INSERT INTO sessions (id, request_id, state, state_reason, user_name, stack, fleet, instance, metadata, agent_version,
 			  archive_prefix, frame_rate, segment_length, start_time, created_time, end_time, lost_time, stop_reason, end_reason,
-			  ended_by, last_segment, last_event)
-			VALUES ($1, $2, $3, '', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, 0, '', '', '', $15, 0)
+			  ended_by, last_segment, last_event, segment_bytes)
+			VALUES ($1, $2, $3, '', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, 0, '', '', '', $15, 0, $16)
 			ON CONFLICT (request_id) DO NOTHING`,
 			s.ID, s.RequestID, SessionStarting, s.User, s.Stack, s.Fleet, s.Instance, metadata, s.AgentVersion,
-			s.ArchivePrefix, s.FrameRate, int64(s.SegmentLength), nanos(s.Start), nanos(s.Created), Unknown)
+			s.ArchivePrefix, s.FrameRate, int64(s.SegmentLength), nanos(s.Start), nanos(s.Created), Unknown, s.SegmentBytes)
 		if err != nil {
 			return err
 		}
@@ -298,7 +298,7 @@ func addGap(ctx context.Context, tx *sql.Tx, id string, g Gap) error {
 const selectSession = `
 	SELECT id, request_id, state, state_reason, user_name, stack, fleet, instance, metadata, agent_version, archive_prefix,
 	  frame_rate, segment_length, start_time, created_time, end_time, lost_time, stop_reason, end_reason, ended_by,
-	  last_segment, last_event, silent_time
+	  last_segment, last_event, silent_time, segment_bytes
 	FROM sessions`
 
 func session(ctx context.Context, tx *sql.Tx, id string) (Session, error) {
@@ -310,7 +310,7 @@ func scanSession(row scanner) (Session, error) {
 	var metadata string
 	err := row.Scan(&s.ID, &s.RequestID, &s.State, &s.StateReason, &s.User, &s.Stack, &s.Fleet, &s.Instance, &metadata,
 		&s.AgentVersion, &s.ArchivePrefix, &s.FrameRate, &s.SegmentLength, instant{&s.Start}, instant{&s.Created},
-		instant{&s.End}, instant{&s.Lost}, &s.StopReason, &s.EndReason, &s.EndedBy, &s.LastSegment, &s.LastEvent, instant{&s.Silent})
+		instant{&s.End}, instant{&s.Lost}, &s.StopReason, &s.EndReason, &s.EndedBy, &s.LastSegment, &s.LastEvent, instant{&s.Silent}, &s.SegmentBytes)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Session{}, ErrNotFound
 	}

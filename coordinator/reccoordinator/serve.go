@@ -124,11 +124,5 @@ func (s settings) present(authority *identity.Authority, tokens identity.Tokens,
 		return tls.Certificate{}, "", err
 	}
 	address := net.JoinHostPort(names[0], port)
-	for name, token := range map[string]string{"client.json": tokens.Admin, "agent.json": tokens.Agent, "encoder.json": tokens.Encoder} {
-		c := identity.Client{Address: address, CACertificate: authority.CACertificate(), Token: token}
-		if err := c.Write(filepath.Join(s.dataDir, name)); err != nil {
-			return tls.Certificate{}, "", err
-		}
-	}
-	return certificate, address, nil
+	return certificate, address, tokens.WriteClients(s.dataDir, address, authority.CACertificate())
 }

@@ -52,6 +52,7 @@ type Ingest interface {
 type Settings struct {
 	FrameRate     int
 	SegmentLength time.Duration
+	SegmentBytes  int64
 	Template      object.Template
 }
 
@@ -123,7 +124,8 @@ func (s *Sessions) create(ctx context.Context, start Start) (catalog.Session, er
 	session, created, err := s.cfg.Catalog.CreateSession(ctx, catalog.Session{
 		ID: id, RequestID: start.RequestID, User: start.User, Stack: start.Stack, Fleet: start.Fleet, Instance: start.Instance,
 		Metadata: start.Metadata, AgentVersion: start.AgentVersion, ArchivePrefix: prefix,
-		FrameRate: s.cfg.Settings.FrameRate, SegmentLength: s.cfg.Settings.SegmentLength, Start: start.Time, Created: now,
+		FrameRate: s.cfg.Settings.FrameRate, SegmentLength: s.cfg.Settings.SegmentLength,
+		SegmentBytes: s.cfg.Settings.SegmentBytes, Start: start.Time, Created: now,
 	})
 	if err == nil && created {
 		s.cfg.Logger.Info("session started", "session_id", session.ID, "user", session.User, "instance", session.Instance)
