@@ -344,10 +344,10 @@ func (e *encoder) sync(free int32, wait time.Duration, held ...*recfleetv1.HeldL
 	return got
 }
 
-// archive puts an "mp4" and describes it truly.
+// archive puts an "mp4" and describes it truly. No two encoders make the same bytes.
 func (e *encoder) archive(l *recfleetv1.Lease) *recfleetv1.CompleteJobRequest {
 	e.w.t.Helper()
-	content := []byte(strings.Repeat("mp4 of "+l.GetJobId()+"\n", 10000))
+	content := []byte(strings.Repeat("mp4 of "+l.GetJobId()+" by "+e.id+"\n", 5000))
 	sum := chunk.Sum(content)
 	if _, err := e.w.store.Put(e.w.t.Context(), l.GetObjectKey(), bytes.NewReader(content), object.PutOptions{}); err != nil {
 		e.w.t.Fatal(err)

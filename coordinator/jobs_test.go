@@ -2,6 +2,8 @@ package coordinator_test
 
 import (
 	"bytes"
+	"errors"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/recfleet/recfleet/coordinator"
 	"github.com/recfleet/recfleet/internal/bus"
+	"github.com/recfleet/recfleet/internal/chunk"
 	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
 )
 
@@ -111,6 +114,69 @@ func TestEncodersShareWork(t *testing.T) {
 	})
 	if got := a.sync(1); len(got.GetReceipts()) != 1 {
 		t.Errorf("the receipt was withdrawn: %v", got)
+	}
+}
+
+// An encoder that archived and died before its report blocks nobody, and what it left is never served.
+func TestLeftoversOfADeadEncoder(t *testing.T) {
+	w := newWorld(t, coordinator.Config{Lease: 2 * time.Second})
+	a := newAgent(w)
+	dead, late, last := newEncoder(w), newEncoder(w), newEncoder(w)
+	a.segment(2)
+	a.end(4 * time.Second)
+	lease := func(e *encoder) *recfleetv1.Lease {
+		t.Helper()
+		var l *recfleetv1.Lease
+		w.until("lease", func() bool {
+			if granted := e.sync(1, 5*time.Second).GetGranted(); len(granted) == 1 {
+				l = granted[0]
+			}
+			return l != nil
+		})
+		return l
+	}
+	dead.archive(lease(dead))
+	slow := lease(late) // archives only after the lease is lost
+	good := lease(last)
+	keys := []string{slow.GetObjectKey(), good.GetObjectKey()}
+	if !slices.Equal(keys, []string{a.prefix + "video-000001.g2.mp4", a.prefix + "video-000001.g3.mp4"}) {
+		t.Errorf("keys %v", keys)
+	}
+	right := last.archive(good)
+	_, err := w.jobs().CompleteJob(t.Context(), late.archive(slow))
+	wantCode(t, err, codes.FailedPrecondition, "lease lost")
+	posed := late.archive(slow)
+	posed.Generation, posed.EncoderId = good.GetGeneration(), last.id
+	_, err = w.jobs().CompleteJob(t.Context(), posed)
+	wantCode(t, err, codes.InvalidArgument, "object_key: ")
+	if _, err := w.jobs().CompleteJob(t.Context(), right); err != nil {
+		t.Fatal(err)
+	}
+	w.await(a.session, recfleetv1.SessionState_SESSION_STATE_COMPLETE)
+	_, err = w.jobs().CompleteJob(t.Context(), late.archive(slow))
+	wantCode(t, err, codes.FailedPrecondition, "lease lost")
+	var m manifest
+	w.document(a.prefix+"manifest.json", &m)
+	if o := m.Segments[0].Object; o == nil || o.Key != right.GetObjectKey() || o.SHA256 != chunk.Hash(right.GetSha256()).String() {
+		t.Errorf("%+v", m)
+	}
+	stream, err := recfleetv1.NewRecordingServiceClient(w.admin).DownloadRecording(t.Context(), &recfleetv1.DownloadRecordingRequest{SessionId: a.session, Segment: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []byte
+	for {
+		m, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, m.GetData()...)
+	}
+	if sum := chunk.Sum(got); !bytes.Equal(sum[:], right.GetSha256()) {
+		t.Errorf("%d bytes with hash %s were served", len(got), sum)
 	}
 }
 

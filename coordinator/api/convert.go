@@ -157,7 +157,7 @@ func leaseToProto(l catalog.Leased, lasts time.Duration, s EncodeSettings) *recf
 		Settings: &recfleetv1.EncodeSettings{
 			FrameRate: int32(l.FrameRate), Preset: s.Preset, Crf: int32(s.CRF), KeyframeInterval: durationpb.New(s.KeyframeInterval),
 		},
-		ObjectKey: jobs.ObjectKey(l.ArchivePrefix, l.Job.Segment),
+		ObjectKey: jobs.ObjectKey(l.ArchivePrefix, l.Job.Segment, l.Job.Generation),
 	}
 }
 

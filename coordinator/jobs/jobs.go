@@ -161,9 +161,14 @@ func (b *Board) lease(ctx context.Context, e Encoder) ([]catalog.Leased, error) 
 	return granted, nil
 }
 
-// ObjectKey is where the mp4 of a segment goes.
-func ObjectKey(prefix string, segment int) string {
-	return fmt.Sprintf("%svideo-%06d.mp4", prefix, segment)
+// ObjectKey is where the mp4 of a segment goes that is made under a generation of its lease. Every generation has a key of
+// its own: the archive never overwrites, so that what an encoder left that died before its report, or wrote after its lease
+// was lost, can neither stand in the way of the next one nor be taken for its work. Only the key in the catalog counts.
+func ObjectKey(prefix string, segment int, generation int64) string {
+	if generation <= 1 {
+		return fmt.Sprintf("%svideo-%06d.mp4", prefix, segment)
+	}
+	return fmt.Sprintf("%svideo-%06d.g%d.mp4", prefix, segment, generation)
 }
 
 // Complete commits an archived mp4. It is catalog.ErrLeaseLost where the lease is not, or no longer, this one, and
@@ -173,7 +178,7 @@ func (b *Board) Complete(ctx context.Context, id string, generation int64, r cat
 	if err != nil {
 		return err
 	}
-	if err := fits(l, r); err != nil {
+	if err := fits(l, generation, r); err != nil {
 		return err
 	}
 	if err := b.inArchive(ctx, r); err != nil {
@@ -188,13 +193,13 @@ func (b *Board) Complete(ctx context.Context, id string, generation int64, r cat
 	return nil
 }
 
-// fits compares a result with its segment.
-func fits(l catalog.Leased, r catalog.Recording) error {
+// fits compares a result of a generation with its segment.
+func fits(l catalog.Leased, generation int64, r catalog.Recording) error {
 	want := l.Seal.End.Sub(l.Seal.Start)
 	frame := time.Second / time.Duration(max(l.FrameRate, 1))
 	const rounding = 2 * time.Millisecond // of the mp4's time base
 	switch {
-	case r.ObjectKey != ObjectKey(l.ArchivePrefix, l.Job.Segment):
+	case r.ObjectKey != ObjectKey(l.ArchivePrefix, l.Job.Segment, generation):
 		return fmt.Errorf("object_key: is not the one that was leased: %w", ErrMismatch)
 	case r.Frames != l.Seal.Frames:
 		return fmt.Errorf("frame_count: %d instead of %d: %w", r.Frames, l.Seal.Frames, ErrMismatch)

@@ -24,6 +24,14 @@ func TestBackoffGrowsAndIsBounded(t *testing.T) {
 	}
 }
 
+func TestGenerationsHaveKeysOfTheirOwn(t *testing.T) {
+	for generation, want := range map[int64]string{0: "a/video-000007.mp4", 1: "a/video-000007.mp4", 2: "a/video-000007.g2.mp4", 12: "a/video-000007.g12.mp4"} {
+		if got := ObjectKey("a/", 7, generation); got != want {
+			t.Errorf("generation %d: %s", generation, got)
+		}
+	}
+}
+
 func TestFits(t *testing.T) {
 	start := time.Unix(1_700_000_000, 0)
 	l := catalog.Leased{
@@ -43,10 +51,11 @@ func TestFits(t *testing.T) {
 		"higher":         {func(r *catalog.Recording) { r.Height = 602 }, false},
 		"frame missing":  {func(r *catalog.Recording) { r.Frames = 49 }, false},
 		"elsewhere":      {func(r *catalog.Recording) { r.ObjectKey = "a/video-000008.mp4" }, false},
+		"the next one's": {func(r *catalog.Recording) { r.ObjectKey = "a/video-000007.g2.mp4" }, false},
 	} {
 		r := good
 		test.spoil(&r)
-		if err := fits(l, r); (err == nil) != test.fits || err != nil && !errors.Is(err, ErrMismatch) {
+		if err := fits(l, 1, r); (err == nil) != test.fits || err != nil && !errors.Is(err, ErrMismatch) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
