@@ -3,14 +3,13 @@
 //
 // In come geometries of the display and raw frames; out go segments, and events for epochs and gaps. What always holds:
 // frames follow one another in time across epochs and segments; a stretch of more than three frame intervals without a frame
-// lies between two segments and is declared as a gap with its cause; the FFmpeg for a new geometry is started before the old one
-// is stopped, and takes over with its first frame.
+// lies between two segments and is declared as a gap with its cause; while FFmpeg starts for a new geometry or after a
+// crash, or is late, the capture takes pictures itself at every instant at which one is due.
 package capture
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,17 +17,24 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/recfleet/recfleet/agent/spool"
+	"github.com/recfleet/recfleet/internal/screencodec"
 )
 
 const (
 	// startPatience is how long an FFmpeg may take until its first frame.
 	startPatience = 5 * time.Second
 	// minPatience bounds the wait for a later frame from below: at a high frame rate three intervals are less than a busy
-	// machine may take, and a restart costs more than the wait.
-	minPatience = time.Second
-	// gapIntervals is how many frame intervals may lie between two frames without a gap.
+	// machine may take.
+	minPatience = 600 * time.Millisecond
+	// gapIntervals is how many frame intervals may lie between two frames without a gap, and how many FFmpeg may need for one.
 	gapIntervals = 3
+	minBackoff   = 100 * time.Millisecond
 	maxBackoff   = 5 * time.Second
+	// settled is how long a geometry must have lasted for FFmpeg to be started at once for the next.
+	settled = 500 * time.Millisecond
+	// floodFactor is how many times more frames than ordered FFmpeg may deliver in a second: it makes up for what it missed
+	// while the machine stood still.
+	floodFactor = 4
 	// steadyAfter is how long a stream must have delivered for the back-off to begin anew.
 	steadyAfter = 10 * time.Second
 )
@@ -66,21 +72,31 @@ type Capture struct {
 	log      hclog.Logger
 
 	frames    atomic.Int64
+	bridged   atomic.Int64 // of the frames
 	lastFrame atomic.Int64 // nanoseconds since 1970, 0 before the first
 	geometry  atomic.Pointer[spool.Geometry]
 
 	// Below is Run's alone.
 	readers   sync.WaitGroup
 	want      *spool.Geometry
+	wanted    time.Time // since when
 	cur, next *stream
+	bridge    bridge
 	retryAt   time.Time
 	backoff   time.Duration
 	full      bool
 	gapCause  string
 	gapDetail string
+	epoch     epoch
 	segment   segment
-	epoch     int
 	last      time.Time // of the last frame, or one interval before the session's start
+}
+
+// epoch is the present one.
+type epoch struct {
+	number   int
+	geometry spool.Geometry
+	enc      *screencodec.Encoder // nil where the next picture begins another epoch
 }
 
 // New makes a capture; it starts nothing.
@@ -105,47 +121,61 @@ func (c *Capture) Geometry() *spool.Geometry { return c.geometry.Load() }
 // display is away. FFmpeg that ends or hangs is started again. An error means that nothing more can be recorded.
 func (c *Capture) Run(ctx context.Context, geometries <-chan *spool.Geometry) error {
 	defer c.readers.Wait()
+	defer c.bridge.close()
 	defer c.halt()
-	c.adopt(c.cfg.Primed)
+	if err := c.adopt(c.cfg.Primed); err != nil {
+		return errors.Join(err, c.finish())
+	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		c.tend(time.Now())
 		timer.Reset(c.patience(time.Now()))
+		var err error
 		select {
 		case <-ctx.Done():
 			return c.finish()
 		case g := <-geometries:
-			c.setGeometry(g)
+			c.setGeometry(g, time.Now())
+		case a := <-arrivals(c.cur):
+			err = c.took(c.cur, a)
+		case a := <-arrivals(c.next):
+			err = c.took(c.next, a)
 		case <-timer.C:
-			c.lapse(time.Now())
-		case a := <-frames(c.cur):
-			if err := c.took(c.cur, a); err != nil {
-				return errors.Join(err, c.finish())
+			// What has come meanwhile is not late.
+			if len(arrivals(c.cur))+len(arrivals(c.next)) == 0 {
+				err = c.lapse(time.Now())
 			}
-		case a := <-frames(c.next):
-			if err := c.took(c.next, a); err != nil {
-				return errors.Join(err, c.finish())
-			}
+		}
+		if err != nil {
+			return errors.Join(err, c.finish())
 		}
 	}
 }
 
-func frames(s *stream) <-chan arrival {
+func arrivals(s *stream) <-chan arrival {
 	if s == nil {
 		return nil
 	}
-	return s.frames
+	return s.arrivals
 }
 
-func (c *Capture) setGeometry(g *spool.Geometry) {
+func (c *Capture) setGeometry(g *spool.Geometry, now time.Time) {
+	before := c.want
 	c.want = g
-	c.backoff, c.retryAt = 0, time.Time{}
 	if g == nil {
 		c.noteGap("display_lost", "")
 		return
 	}
+	if before != nil && sameSize(*before, *g) {
+		return
+	}
 	c.log.Info("geometry seen", "width", g.Width, "height", g.Height, "monitors", len(g.Monitors))
+	c.backoff, c.retryAt, c.bridge.retryAt = 0, now, now
+	if now.Sub(c.wanted) < settled {
+		c.retryAt = now.Add(settled)
+	}
+	c.wanted = now
 }
 
 func sameSize(a, b spool.Geometry) bool { return a.Width == b.Width && a.Height == b.Height }
@@ -169,14 +199,7 @@ func (c *Capture) tend(now time.Time) {
 	if c.want == nil || c.next != nil || now.Before(c.retryAt) {
 		return
 	}
-	cause := "capture restarted"
-	switch {
-	case c.epoch == 0:
-		cause = "start"
-	case c.geometry.Load() != nil && !sameSize(*c.geometry.Load(), *c.want):
-		cause = "geometry changed"
-	}
-	s, err := startStream(c.cfg, *c.want, cause)
+	s, err := startStream(c.cfg, *c.want)
 	if err != nil {
 		c.log.Warn("capture not started", "error", err)
 		c.noteGap("capture_failed", err.Error())
@@ -184,7 +207,6 @@ func (c *Capture) tend(now time.Time) {
 		return
 	}
 	c.readers.Go(func() { s.read(c.cfg.Now, c.log) })
-	s.ask()
 	c.next = s
 }
 
@@ -202,68 +224,22 @@ func (c *Capture) patience(now time.Time) time.Duration {
 	if c.want != nil && c.next == nil && now.Before(c.retryAt) {
 		d = min(d, c.retryAt.Sub(now))
 	}
+	if wait, ok := c.bridgeIn(now); ok {
+		d = min(d, wait)
+	}
 	return max(d, 0)
 }
 
-// lapse gives up on streams that have not delivered in time.
-func (c *Capture) lapse(now time.Time) {
-	for _, s := range []**stream{&c.cur, &c.next} {
-		if *s != nil && !now.Before((*s).deadline) {
-			c.log.Warn("capture stalled", "pid", (*s).proc.PID())
+// lapse gives up on streams that have not delivered in time, and has the bridge take what is due.
+func (c *Capture) lapse(now time.Time) error {
+	for _, s := range []*stream{c.cur, c.next} {
+		if s != nil && !now.Before(s.deadline) {
+			c.log.Warn("capture stalled", "pid", s.proc.PID())
 			c.noteGap("capture_stalled", "")
 			c.lose(s, now)
 		}
 	}
-}
-
-// took handles what a stream delivered.
-func (c *Capture) took(s *stream, a arrival) error {
-	now := time.Now()
-	if a.err != nil {
-		c.log.Warn("capture ended", "error", a.err)
-		c.noteGap("capture_ended", a.err.Error())
-		if s == c.cur {
-			c.lose(&c.cur, now)
-		} else {
-			c.lose(&c.next, now)
-		}
-		return nil
-	}
-	if s == c.next {
-		if err := c.beginEpoch(s, a.at); err != nil {
-			return err
-		}
-	}
-	err := c.record(s, a.at)
-	if errors.Is(err, spool.ErrFull) {
-		c.log.Error("spool is full", "error", err)
-		c.halt()
-		c.full = true
-		c.noteGap("spool_full", "")
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("record frame: %w", err)
-	}
-	if s.count++; now.Sub(s.started) > steadyAfter {
-		c.backoff = 0
-	}
-	s.deadline = now.Add(max(gapIntervals*c.interval, minPatience))
-	s.ask()
-	return nil
-}
-
-// beginEpoch lets the stream that has delivered its first frame take over.
-func (c *Capture) beginEpoch(s *stream, at time.Time) error {
-	c.drop(&c.cur)
-	c.cur, c.next = s, nil
-	c.geometry.Store(&s.geometry)
-	c.epoch++
-	c.log.Info("epoch started", "epoch", c.epoch, "width", s.geometry.Width, "height", s.geometry.Height, "cause", s.cause)
-	_, err := c.cfg.Sink.Append(spool.Event{Time: at, EpochStarted: &spool.EpochStarted{
-		Epoch: c.epoch, Geometry: s.geometry, Cause: s.cause,
-	}})
-	return err
+	return c.span(now)
 }
 
 // noteGap remembers why the next gap, if there is one, came to be: the first cause counts.
@@ -273,15 +249,22 @@ func (c *Capture) noteGap(cause, detail string) {
 	}
 }
 
-func (c *Capture) lose(s **stream, now time.Time) {
-	c.drop(s)
+// lose gives up a stream. What comes after one that was recorded belongs to another epoch.
+func (c *Capture) lose(s *stream, now time.Time) {
+	if s == c.cur {
+		c.drop(&c.cur)
+		c.epoch.enc = nil
+	} else {
+		c.drop(&c.next)
+	}
 	c.delay(now)
 }
 
-// delay puts off the next start: not at all at first, then ever longer.
+// delay puts off the next start ever longer. At first it is just long enough for a geometry to be reported that made FFmpeg
+// end.
 func (c *Capture) delay(now time.Time) {
+	c.backoff = min(max(2*c.backoff, minBackoff), maxBackoff)
 	c.retryAt = now.Add(c.backoff)
-	c.backoff = min(max(2*c.backoff, 100*time.Millisecond), maxBackoff)
 }
 
 func (c *Capture) drop(s **stream) {
@@ -294,4 +277,5 @@ func (c *Capture) drop(s **stream) {
 func (c *Capture) halt() {
 	c.drop(&c.cur)
 	c.drop(&c.next)
+	c.epoch.enc = nil
 }

@@ -18,10 +18,10 @@ type Primed struct {
 	done      chan struct{}
 }
 
-// Prime starts FFmpeg and blocks until it has delivered a frame. Of the configuration it needs the display, the frame rate and
+// Prime starts FFmpeg and blocks until it delivers a frame. Of the configuration it needs the display, the frame rate and
 // the clock.
 func Prime(ctx context.Context, cfg Config, g spool.Geometry) (*Primed, error) {
-	s, err := startStream(cfg, g, "start")
+	s, err := startStream(cfg, g)
 	if err != nil {
 		return nil, err
 	}
@@ -30,14 +30,12 @@ func Prime(ctx context.Context, cfg Config, g spool.Geometry) (*Primed, error) {
 		defer close(p.done)
 		s.read(cfg.Now, cfg.Logger)
 	}()
-	s.ask()
 	timer := time.NewTimer(startPatience)
 	defer timer.Stop()
 	select {
-	case a := <-s.frames:
+	case a := <-s.arrivals:
 		if err = a.err; err == nil {
 			p.at = a.at
-			s.frames <- a // there is room: the next frame was not asked for
 			return p, nil
 		}
 	case <-timer.C:
@@ -62,15 +60,15 @@ func (p *Primed) Close() {
 }
 
 // adopt goes on with a primed stream, unless another frame rate was ordered meanwhile.
-func (c *Capture) adopt(p *Primed) {
+func (c *Capture) adopt(p *Primed) error {
 	if p == nil {
-		return
+		return nil
 	}
 	c.readers.Go(func() { <-p.done })
 	if p.frameRate != c.cfg.FrameRate {
 		p.stream.stop()
-		return
+		return nil
 	}
 	c.want, c.next = &p.stream.geometry, p.stream
-	c.next.deadline = time.Now().Add(startPatience)
+	return c.begins(p.stream, p.at, time.Now())
 }

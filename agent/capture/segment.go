@@ -16,14 +16,14 @@ type segment struct {
 	start time.Time
 }
 
-// record adds the frame in the stream's picture to the open segment, or to a new one.
-func (c *Capture) record(s *stream, at time.Time) error {
+// record adds the frame in the encoder's picture to the open segment, or to a new one.
+func (c *Capture) record(at time.Time) error {
 	if !at.After(c.last) {
 		at = c.last.Add(time.Microsecond)
 	}
 	gap := at.Sub(c.last) > gapIntervals*c.interval
-	g := &c.segment
-	if g.w != nil && (gap || g.enc != s.enc || at.Sub(g.start) >= c.cfg.SegmentLength || c.large(g.w)) {
+	g, enc := &c.segment, c.epoch.enc
+	if g.w != nil && (gap || g.enc != enc || at.Sub(g.start) >= c.cfg.SegmentLength || c.large(g.w)) {
 		end := at
 		if gap {
 			end = c.last.Add(c.interval)
@@ -39,11 +39,11 @@ func (c *Capture) record(s *stream, at time.Time) error {
 	}
 	c.gapCause, c.gapDetail = "", ""
 	if g.w == nil {
-		if err := c.open(s, at); err != nil {
+		if err := c.open(at); err != nil {
 			return err
 		}
 	}
-	if _, err := s.enc.Encode(s.enc.Picture(), at.Sub(g.start)); err != nil {
+	if _, err := enc.Encode(enc.Picture(), at.Sub(g.start)); err != nil {
 		return errors.Join(fmt.Errorf("encode frame: %w", err), c.seal(at))
 	}
 	c.last = at
@@ -60,15 +60,16 @@ func (c *Capture) large(w *spool.Writer) bool {
 	return c.cfg.SegmentBytes > 0 && w.Bytes() >= c.cfg.SegmentBytes
 }
 
-func (c *Capture) open(s *stream, at time.Time) error {
+func (c *Capture) open(at time.Time) error {
+	e := c.epoch
 	w, err := c.cfg.Sink.NewSegment(spool.SegmentConfig{
-		Epoch: c.epoch, Width: s.geometry.Width, Height: s.geometry.Height, Start: at,
+		Epoch: e.number, Width: e.geometry.Width, Height: e.geometry.Height, Start: at,
 	})
 	if err != nil {
 		return err
 	}
-	c.segment = segment{w: w, enc: s.enc, start: at}
-	if err := s.enc.Begin(w, at); err != nil {
+	c.segment = segment{w: w, enc: e.enc, start: at}
+	if err := e.enc.Begin(w, at); err != nil {
 		return fmt.Errorf("begin segment: %w", err)
 	}
 	return nil

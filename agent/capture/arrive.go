@@ -1,0 +1,114 @@
+package capture
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/recfleet/recfleet/agent/spool"
+	"github.com/recfleet/recfleet/internal/screencodec"
+)
+
+// took handles what a stream delivered.
+func (c *Capture) took(s *stream, a arrival) error {
+	now := time.Now()
+	if a.err != nil {
+		c.log.Warn("capture ended", "error", a.err)
+		c.noteGap("capture_ended", a.err.Error())
+		c.lose(s, now)
+		return nil //nolint:nilerr // FFmpeg is started again
+	}
+	if !a.whole {
+		return c.begins(s, a.at, now)
+	}
+	s.lent = false
+	s.deadline = now.Add(c.steadyPatience())
+	return c.keep(a.at)
+}
+
+func (c *Capture) steadyPatience() time.Duration { return max(gapIntervals*c.interval, minPatience) }
+
+// begins gives a frame that has begun to come its place, or drops it.
+func (c *Capture) begins(s *stream, at, now time.Time) error {
+	if s.pace.flooded(now, floodFactor*c.cfg.FrameRate) {
+		c.log.Warn("capture flooded", "pid", s.proc.PID())
+		c.noteGap("capture_flooded", "")
+		c.lose(s, now)
+		return nil
+	}
+	if now.Sub(s.started) > steadyAfter {
+		c.backoff = 0
+	}
+	fresh := s.fresh
+	s.head, s.fresh, s.deadline = at, true, now.Add(c.steadyPatience())
+	if c.frames.Load() > 0 && !c.adds(at.Sub(c.last), fresh) {
+		s.place(nil)
+		return nil
+	}
+	if s == c.next {
+		if err := c.takeOver(s, at); err != nil {
+			return err
+		}
+	}
+	s.lent = true
+	s.place(c.epoch.enc.Picture())
+	return nil
+}
+
+// adds reports whether a frame that began to come so long after the last one adds to it. One that FFmpeg may have held back,
+// as it does with its first, may be older; where there is no other, it is better than none.
+func (c *Capture) adds(since time.Duration, fresh bool) bool {
+	if !fresh {
+		return since >= 2*c.interval
+	}
+	return since >= c.interval/4
+}
+
+// takeOver makes the stream that delivers the wanted geometry the present one, in an epoch of its own unless the bridge has
+// begun it.
+func (c *Capture) takeOver(s *stream, at time.Time) error {
+	c.drop(&c.cur)
+	c.cur, c.next = s, nil
+	if c.epoch.enc != nil && sameSize(c.epoch.geometry, s.geometry) {
+		return nil
+	}
+	enc, err := screencodec.NewEncoder(screencodec.Config{Width: s.geometry.Width, Height: s.geometry.Height})
+	if err != nil {
+		return fmt.Errorf("begin epoch: %w", err)
+	}
+	return c.beginEpoch(s.geometry, enc, at)
+}
+
+// beginEpoch begins the next epoch with an encoder that nothing writes to any more.
+func (c *Capture) beginEpoch(g spool.Geometry, enc *screencodec.Encoder, at time.Time) error {
+	cause := "capture restarted"
+	switch {
+	case c.epoch.number == 0:
+		cause = "start"
+	case !sameSize(c.epoch.geometry, g):
+		cause = "geometry changed"
+	}
+	c.epoch = epoch{number: c.epoch.number + 1, geometry: g, enc: enc}
+	c.geometry.Store(&g)
+	c.log.Info("epoch started", "epoch", c.epoch.number, "width", g.Width, "height", g.Height, "cause", cause)
+	_, err := c.cfg.Sink.Append(spool.Event{Time: at, EpochStarted: &spool.EpochStarted{
+		Epoch: c.epoch.number, Geometry: g, Cause: cause,
+	}})
+	return err
+}
+
+// keep records the encoder's picture. Where the spool is full, capture pauses.
+func (c *Capture) keep(at time.Time) error {
+	err := c.record(at)
+	if errors.Is(err, spool.ErrFull) {
+		c.log.Error("spool is full", "error", err)
+		c.halt()
+		c.full = true
+		c.noteGap("spool_full", "")
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("record frame: %w", err)
+	}
+	return nil
+}
