@@ -117,6 +117,28 @@ func TestEncodersShareWork(t *testing.T) {
 	}
 }
 
+// A segment that kills its encoders is not handed out for ever.
+func TestSegmentThatKillsItsEncoders(t *testing.T) {
+	w := newWorld(t, coordinator.Config{Lease: 500 * time.Millisecond})
+	a := newAgent(w)
+	a.segment(2)
+	a.end(4 * time.Second)
+	victims := 0
+	next := func() { victims += len(newEncoder(w).sync(1, time.Second).GetGranted()) }
+	w.until("four victims", func() bool { next(); return victims == 4 })
+	w.until("quarantine", func() bool { next(); return strings.Contains(w.log.String(), "segment quarantined") })
+	if victims != 5 {
+		t.Errorf("%d encoders got it", victims)
+	}
+	s := w.await(a.session, recfleetv1.SessionState_SESSION_STATE_COMPLETE)
+	if g := s.GetGaps(); len(g) != 1 || g[0].GetCause() != "segment_quarantined" || !strings.Contains(g[0].GetDetail(), "encoder_lost") {
+		t.Errorf("%v", s)
+	}
+	if held, err := w.broker.Segments(t.Context(), a.session); err != nil || held[1] != 2 {
+		t.Errorf("the chunks were dropped: %v, %v", held, err)
+	}
+}
+
 // An encoder that archived and died before its report blocks nobody, and what it left is never served.
 func TestLeftoversOfADeadEncoder(t *testing.T) {
 	w := newWorld(t, coordinator.Config{Lease: 2 * time.Second})

@@ -35,7 +35,7 @@ func testLeases(t *testing.T, open opener) {
 	if lost, _, err := c.RenewLeases(ctx, "e2", held, at(30), at(90)); err != nil || !slices.Equal(lost, []string{"a.1"}) {
 		t.Error("foreign lease renewed", lost, err)
 	}
-	if got, err := c.RescueJobs(ctx, at(59)); err != nil || len(got) != 0 {
+	if got, err := c.RescueJobs(ctx, at(59), rescue); err != nil || len(got) != 0 {
 		t.Error("renewed lease ran out", got, err)
 	}
 	for name, f := range map[string]func(generation int64, encoder string) error{
@@ -63,8 +63,8 @@ func testRescue(t *testing.T, open opener) {
 	create(t, c, "a")
 	addSegments(t, c, "a", 1, 2)
 	leaseOne(t, c, "e1", at(10))
-	got, err := c.RescueJobs(ctx, at(41))
-	if err != nil || len(got) != 1 || got[0].ID != "a.1" {
+	got, err := c.RescueJobs(ctx, at(41), rescue)
+	if err != nil || len(got) != 1 || got[0].ID != "a.1" || got[0].Rescues != 1 || got[0].State != catalog.JobAvailable {
 		t.Fatal(got, err)
 	}
 	l := leaseOne(t, c, "e2", at(42))
@@ -89,6 +89,52 @@ func testRescue(t *testing.T, open opener) {
 	}
 	if g, _ := c.Segment(ctx, "a", 1); g.State != catalog.SegmentSealed {
 		t.Errorf("segment is %s", g.State)
+	}
+}
+
+// rescue waits a second more with every lease that ran out but the first.
+var rescue = catalog.Rescue{Limit: 3, Backoff: func(n int) time.Duration { return time.Duration(n-1) * time.Second }}
+
+func testRescueLimit(t *testing.T, open opener) {
+	c, ctx := open(), t.Context()
+	create(t, c, "a")
+	addSegments(t, c, "a", 1)
+	now := at(10)
+	for n := 1; n <= 3; n++ {
+		l := leaseOne(t, c, "e", now)
+		// What an encoder says of itself, or takes back, does not count.
+		j, err := c.FailJob(ctx, l.Job.ID, l.Job.Generation, failure("e", n == 1), now)
+		if err != nil || j.Rescues != n-1 {
+			t.Fatalf("%+v, %v", j, err)
+		}
+		leaseOne(t, c, "e", j.Available)
+		if _, back, err := c.RenewLeases(ctx, "e", nil, j.Available, j.Available); err != nil || len(back) != 1 {
+			t.Fatal(back, err)
+		}
+		leaseOne(t, c, "e", j.Available)
+		now = j.Available.Add(31 * time.Second)
+		got, err := c.RescueJobs(ctx, now, rescue)
+		want := catalog.JobAvailable
+		if n == 3 {
+			want = catalog.JobQuarantined
+		}
+		if err != nil || len(got) != 1 || got[0].Rescues != n || got[0].State != want {
+			t.Fatalf("rescue %d: %+v, %v", n, got, err)
+		}
+		now = now.Add(time.Duration(n-1) * time.Second)
+		if stored, err := c.Job(ctx, "a.1"); err != nil || stored.Job != got[0] || !stored.Job.Available.Equal(now) {
+			t.Errorf("%+v, %v, returned %+v", stored.Job, err, got[0])
+		}
+	}
+	g, err := c.Segment(ctx, "a", 1)
+	if err != nil || g.State != catalog.SegmentQuarantined || g.QuarantineCause != catalog.CauseEncoderLost {
+		t.Errorf("%+v, %v", g, err)
+	}
+	if j, err := c.Job(ctx, "a.1"); err != nil || j.Job.Detail != "encoder_lost: 3 leases ran out without a word, the last one with encoder e" {
+		t.Errorf("%+v, %v", j, err)
+	}
+	if got, err := c.LeaseJobs(ctx, "e", 1, at(9999), at(9999)); err != nil || len(got) != 0 {
+		t.Errorf("leased out of quarantine: %v, %v", got, err)
 	}
 }
 
@@ -125,8 +171,8 @@ func testQuarantine(t *testing.T, open opener) {
 		}
 		now = now.Add(wait)
 	}
-	if g, _ := c.Segment(ctx, "a", 1); g.State != catalog.SegmentQuarantined {
-		t.Errorf("segment is %s", g.State)
+	if g, _ := c.Segment(ctx, "a", 1); g.State != catalog.SegmentQuarantined || g.QuarantineCause != catalog.CauseContent {
+		t.Errorf("segment is %s for %q", g.State, g.QuarantineCause)
 	}
 	if got, err := c.LeaseJobs(ctx, "e", 1, at(9999), at(9999)); err != nil || len(got) != 0 {
 		t.Errorf("leased out of quarantine: %v, %v", got, err)

@@ -29,6 +29,7 @@ var contract = map[string]func(t *testing.T, open opener){
 	"silence is marked and taken back":    testSilence,
 	"leases carry a generation":           testLeases,
 	"leases run out and are taken back":   testRescue,
+	"leases that run out quarantine":      testRescueLimit,
 	"content failures quarantine":         testQuarantine,
 	"other failures never count":          testSetbacks,
 	"recording is written once":           testComplete,

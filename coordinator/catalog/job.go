@@ -14,6 +14,7 @@ type Job struct {
 	Generation int64 // grows with every lease
 	Failures   int   // attempts that failed on content
 	Setbacks   int   // attempts that failed on anything else since the last lease that did not
+	Rescues    int   // leases that ran out
 	Created    time.Time
 	Available  time.Time // not before
 	LeaseEnd   time.Time // zero where it is not leased
@@ -33,7 +34,7 @@ const (
 	JobRunning     JobState = "running"     // the encoder's report, or the rescue of a lease that ran out
 	JobRetryable   JobState = "retryable"   // an encoder that leases it, once its time has come
 	JobCompleted   JobState = "completed"   // final: the mp4 is in the archive
-	JobQuarantined JobState = "quarantined" // final: it failed on its content too often
+	JobQuarantined JobState = "quarantined" // final: it failed on its content, or its leases ran out, too often
 )
 
 // Become returns nil where a job may go from s to next, and ErrTransition otherwise. It is the whole machine.

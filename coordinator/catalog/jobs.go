@@ -148,32 +148,6 @@ func (c *Catalog) RenewLeases(ctx context.Context, encoder string, held []Held, 
 	return lost, takenBack, nil
 }
 
-// RescueJobs makes the jobs available whose lease ran out before now, and returns them.
-func (c *Catalog) RescueJobs(ctx context.Context, now time.Time) (rescued []Job, err error) {
-	var n int
-	if err := c.read.QueryRowContext(ctx, `SELECT COUNT(*) FROM jobs WHERE state = 'running' AND lease_end_time < $1`, nanos(now)).Scan(&n); err != nil {
-		return nil, fmt.Errorf("rescue jobs: %w", err)
-	}
-	if n == 0 {
-		return nil, nil
-	}
-	err = c.update(ctx, func(tx *sql.Tx) error {
-		if rescued, err = jobsWhere(ctx, tx, `state = 'running' AND lease_end_time < $1`, nanos(now)); err != nil {
-			return err
-		}
-		for _, j := range rescued {
-			if err := giveBack(ctx, tx, j, JobAvailable, now); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("rescue jobs: %w", err)
-	}
-	return rescued, nil
-}
-
 // CompleteJob records the recording of a job's segment, under the lease's generation; otherwise it is ErrLeaseLost. Where
 // the job was completed under the same generation with the same recording it changes nothing.
 func (c *Catalog) CompleteJob(ctx context.Context, id string, generation int64, r Recording) error {
@@ -241,6 +215,9 @@ func (c *Catalog) FailJob(ctx context.Context, id string, generation int64, f Fa
 		next := JobRetryable
 		if j.Failures >= f.Limit {
 			next = JobQuarantined
+			if err := setQuarantineCause(ctx, tx, j, CauseContent); err != nil {
+				return err
+			}
 		}
 		if err := giveBack(ctx, tx, j, next, now.Add(f.Backoff(again))); err != nil {
 			return err
@@ -257,8 +234,8 @@ func giveBack(ctx context.Context, tx *sql.Tx, j Job, next JobState, available t
 		return err
 	}
 	if _, err := exec(ctx, tx, `
-		UPDATE jobs SET state = $1, failures = $2, setbacks = $3, available_time = $4, lease_end_time = 0, detail = $5 WHERE id = $6`,
-		next, j.Failures, j.Setbacks, nanos(available), j.Detail, j.ID); err != nil {
+		UPDATE jobs SET state = $1, failures = $2, setbacks = $3, rescues = $4, available_time = $5, lease_end_time = 0, detail = $6 WHERE id = $7`,
+		next, j.Failures, j.Setbacks, j.Rescues, nanos(available), j.Detail, j.ID); err != nil {
 		return err
 	}
 	g, err := segment(ctx, tx, j.Session, j.Segment)
@@ -303,11 +280,11 @@ func jobsWhere(ctx context.Context, tx *sql.Tx, where string, args ...any) (foun
 	err = rows(ctx, tx, func(row scanner) error {
 		var j Job
 		err := row.Scan(&j.ID, &j.Session, &j.Segment, &j.State, &j.Generation, &j.Failures, &j.Setbacks, instant{&j.Created},
-			instant{&j.Available}, instant{&j.LeaseEnd}, &j.Encoder, &j.Detail)
+			instant{&j.Available}, instant{&j.LeaseEnd}, &j.Encoder, &j.Detail, &j.Rescues)
 		found = append(found, j)
 		return err
 	}, `SELECT id, session_id, segment, state, generation, failures, setbacks, created_time, available_time, lease_end_time,
-		encoder_id, detail FROM jobs WHERE `+where, args...)
+		encoder_id, detail, rescues FROM jobs WHERE `+where, args...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}

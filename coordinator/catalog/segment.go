@@ -28,7 +28,18 @@ type Segment struct {
 	SealedBy  Party
 	Purged    bool      // its chunks are off the bus
 	Recording Recording // zero until it is archived
+
+	QuarantineCause QuarantineCause // empty where it is not quarantined
 }
+
+// QuarantineCause is why a segment was quarantined.
+type QuarantineCause string
+
+// The causes.
+const (
+	CauseContent     QuarantineCause = "content"      // its encoders said that it cannot be encoded
+	CauseEncoderLost QuarantineCause = "encoder_lost" // its encoders disappeared over it
+)
 
 // Recording is the mp4 of a segment.
 type Recording struct {

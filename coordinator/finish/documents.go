@@ -124,6 +124,7 @@ type manifestSegment struct {
 	Number        int             `json:"number"`
 	Epoch         int             `json:"epoch"`
 	State         string          `json:"state"`
+	Quarantine    string          `json:"quarantine_cause,omitempty"`
 	SealedBy      string          `json:"sealed_by"`
 	Start         time.Time       `json:"start_time"`
 	End           time.Time       `json:"end_time"`
@@ -187,7 +188,7 @@ func manifestOf(d catalog.Detail, state catalog.SessionState, reason string) man
 
 func segmentOf(g catalog.Segment) manifestSegment {
 	s := manifestSegment{
-		Number: g.Segment, Epoch: g.Epoch, State: string(g.State), SealedBy: string(g.SealedBy), Start: g.Start, End: g.End,
+		Number: g.Segment, Epoch: g.Epoch, State: string(g.State), Quarantine: string(g.QuarantineCause), SealedBy: string(g.SealedBy), Start: g.Start, End: g.End,
 		Width: g.Width, Height: g.Height, Frames: g.Frames, Chunks: g.Chunks, CapturedBytes: g.Bytes,
 		ChainStart: g.ChainStart.String(), ChainEnd: g.ChainEnd.String(),
 	}

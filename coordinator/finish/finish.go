@@ -137,7 +137,7 @@ func (f *Finish) unaccounted(d catalog.Detail) []catalog.Gap {
 		if s.State == catalog.SegmentQuarantined {
 			g := catalog.Gap{
 				Start: s.Start, End: s.End, Cause: causeQuarantined,
-				Detail: fmt.Sprintf("segment %d could not be encoded; its chunks are kept on the bus", s.Segment),
+				Detail: fmt.Sprintf("segment %d could not be encoded (%s); its chunks are kept on the bus", s.Segment, s.QuarantineCause),
 			}
 			found = append(found, g)
 			withQuarantine.Gaps = append(withQuarantine.Gaps[:len(withQuarantine.Gaps):len(withQuarantine.Gaps)], g)

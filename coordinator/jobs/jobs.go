@@ -2,7 +2,7 @@
 //
 // What comes in are the encoders' Syncs and reports; what goes out are leases. What always holds: a job is with one encoder
 // at a time, under a generation that every report must carry; a lease that is not renewed runs out and the job is
-// rescued; three attempts that fail on content quarantine a segment, and nothing else ever does.
+// rescued; three attempts that fail on content quarantine a segment, as do five leases that ran out, and nothing else ever does.
 package jobs
 
 import (
@@ -23,6 +23,8 @@ import (
 const (
 	// maxFailures is how many attempts may fail on content.
 	maxFailures = 3
+	// maxRescues is how many leases may run out: a segment that kills its encoder must not kill them all for ever.
+	maxRescues = 5
 	// recheck is how often a waiting Sync looks for work nobody announced: what becomes due by time, or was made by another
 	// coordinator.
 	recheck = time.Second
@@ -239,7 +241,8 @@ func (b *Board) Fail(ctx context.Context, id string, generation int64, encoder s
 		return err
 	}
 	if j.State == catalog.JobQuarantined {
-		b.cfg.Logger.Error("segment quarantined", "session_id", j.Session, "segment", j.Segment, "failures", j.Failures, "detail", detail)
+		b.cfg.Logger.Error("segment quarantined", "session_id", j.Session, "segment", j.Segment, "cause", catalog.CauseContent,
+			"failures", j.Failures, "detail", detail)
 		b.cfg.Ended()
 		return nil
 	}
@@ -254,18 +257,33 @@ func backoff(n int) time.Duration {
 	return d/2 + rand.N(d/2)
 }
 
+// rescueBackoff gives a job out again at once after its first rescue: encoders are stopped for many reasons. From the second
+// on it waits, so that the jobs that were lost together with one that kills its encoder go on without it.
+func rescueBackoff(n int) time.Duration {
+	if n <= 1 {
+		return 0
+	}
+	return backoff(n - 1)
+}
+
 // Step rescues the jobs whose leases have run out. Leases from before the coordinator started get their full time from
 // then: their encoders could not renew them while it was away.
 func (b *Board) Step(ctx context.Context) error {
 	if time.Since(b.started) < b.cfg.Lease {
 		return nil
 	}
-	rescued, err := b.cfg.Catalog.RescueJobs(ctx, time.Now())
+	rescued, err := b.cfg.Catalog.RescueJobs(ctx, time.Now(), catalog.Rescue{Limit: maxRescues, Backoff: rescueBackoff})
 	if err != nil {
 		return err
 	}
 	for _, j := range rescued {
-		b.cfg.Logger.Warn("job rescued", "job_id", j.ID, "encoder_id", j.Encoder, "generation", j.Generation)
+		if j.State == catalog.JobQuarantined {
+			b.cfg.Logger.Error("segment quarantined", "session_id", j.Session, "segment", j.Segment, "cause", catalog.CauseEncoderLost,
+				"rescues", j.Rescues, "detail", j.Detail)
+			b.cfg.Ended()
+			continue
+		}
+		b.cfg.Logger.Warn("job rescued", "job_id", j.ID, "encoder_id", j.Encoder, "generation", j.Generation, "rescues", j.Rescues)
 	}
 	if len(rescued) > 0 {
 		b.Announce()
