@@ -39,9 +39,9 @@ func (c *Capture) begins(s *stream, at, now time.Time) error {
 	if now.Sub(s.started) > steadyAfter {
 		c.backoff = 0
 	}
-	fresh := s.fresh
+	fresh, apart := s.fresh, min(at.Sub(c.last), at.Sub(s.head))
 	s.head, s.fresh, s.deadline = at, true, now.Add(c.steadyPatience())
-	if c.frames.Load() > 0 && !c.adds(at.Sub(c.last), fresh) {
+	if c.frames.Load() > 0 && !c.adds(apart, fresh) {
 		s.place(nil)
 		return nil
 	}
@@ -56,12 +56,13 @@ func (c *Capture) begins(s *stream, at, now time.Time) error {
 }
 
 // adds reports whether a frame that began to come so long after the last one adds to it. One that FFmpeg may have held back,
-// as it does with its first, may be older; where there is no other, it is better than none.
-func (c *Capture) adds(since time.Duration, fresh bool) bool {
+// as it does with its first, may be older; where there is no other, it is better than none. Of those that come at once, as
+// when FFmpeg makes up for what it missed, one is enough.
+func (c *Capture) adds(apart time.Duration, fresh bool) bool {
 	if !fresh {
-		return since >= 2*c.interval
+		return apart >= 2*c.interval
 	}
-	return since >= c.interval/4
+	return apart >= c.interval/4
 }
 
 // takeOver makes the stream that delivers the wanted geometry the present one, in an epoch of its own unless the bridge has
