@@ -42,6 +42,7 @@ type manifest struct {
 		SealedBy   string `json:"sealed_by"`
 		Frames     int64
 		ChainStart string `json:"chain_start"`
+		Broken     bool   `json:"chain_broken_before"`
 		ChainEnd   string `json:"chain_end"`
 		Object     *struct{ Key, SHA256 string }
 	}
@@ -232,6 +233,33 @@ func TestLostAgentLeavesAGap(t *testing.T) {
 	if len(s.GetGaps()) != 1 || s.GetGaps()[0].GetCause() != "agent_lost" || s.GetGapDuration().AsDuration() < 2*time.Second ||
 		s.GetGapDuration().AsDuration() > 20*time.Second || !s.GetGaps()[0].GetEndTime().AsTime().Equal(s.GetEndTime().AsTime()) {
 		t.Errorf("%v", s)
+	}
+}
+
+// Pictures after a hole in the chain are kept, and the hole is a gap however short it is.
+func TestLostAgentWithABrokenChain(t *testing.T) {
+	w := newWorld(t, coordinator.Config{GiveUp: 1500 * time.Millisecond})
+	a, e := newAgent(w), newEncoder(w)
+	_, first := a.record(10)
+	// The chunk that is missing held one frame.
+	first[8].Frames, first[8].LastFrame = 99, first[9].LastFrame.Add(-200*time.Millisecond)
+	_, second := a.record(5)
+	a.publish(first[:9]...)
+	a.publish(second...)
+	e.work(2)
+	s := w.await(a.session, recfleetv1.SessionState_SESSION_STATE_INTERRUPTED)
+	from, to := a.began.Add(19800*time.Millisecond), a.began.Add(20*time.Second)
+	if g := s.GetGaps(); len(g) != 1 || g[0].GetCause() != "agent_lost" || !g[0].GetStartTime().AsTime().Equal(from) || !g[0].GetEndTime().AsTime().Equal(to) {
+		t.Errorf("%v", g)
+	}
+	var m manifest
+	w.document(a.prefix+"manifest.json", &m)
+	if len(m.Segments) != 2 || m.Segments[0].Broken || m.Segments[0].Frames != 99 || !m.Segments[1].Broken || m.Segments[1].ChainStart != "" ||
+		m.Segments[1].Frames != 50 || m.Segments[1].ChainEnd != second[4].Chain.String() {
+		t.Errorf("%+v", m)
+	}
+	if !strings.Contains(w.log.String(), "hash chain broken") {
+		t.Error("no alarm")
 	}
 }
 

@@ -16,9 +16,13 @@ type Seal struct {
 	Frames        int64
 	Chunks        int
 	Bytes         int64
-	ChainStart    chunk.Hash
+	ChainStart    chunk.Hash // zero where it is not known; see ChainBroken
 	ChainEnd      chunk.Hash
 }
+
+// ChainBroken reports whether the chain before the segment is not known, since the end of the segment before never came:
+// its first chunk cannot be proved to follow, every later one follows the one before.
+func (s Seal) ChainBroken() bool { return s.ChainStart == chunk.Hash{} }
 
 // Segment is a stretch of a session whose chunks the bus is seen to hold and that becomes one mp4.
 type Segment struct {

@@ -133,7 +133,8 @@ type manifestSegment struct {
 	Frames        int64           `json:"frames"`
 	Chunks        int             `json:"chunks"`
 	CapturedBytes int64           `json:"captured_bytes"`
-	ChainStart    string          `json:"chain_start"`
+	ChainStart    string          `json:"chain_start,omitempty"`
+	ChainBroken   bool            `json:"chain_broken_before,omitempty"` // the chain's start is not known
 	ChainEnd      string          `json:"chain_end"`
 	Object        *manifestObject `json:"object,omitempty"` // of an archived segment
 }
@@ -190,7 +191,10 @@ func segmentOf(g catalog.Segment) manifestSegment {
 	s := manifestSegment{
 		Number: g.Segment, Epoch: g.Epoch, State: string(g.State), Quarantine: string(g.QuarantineCause), SealedBy: string(g.SealedBy), Start: g.Start, End: g.End,
 		Width: g.Width, Height: g.Height, Frames: g.Frames, Chunks: g.Chunks, CapturedBytes: g.Bytes,
-		ChainStart: g.ChainStart.String(), ChainEnd: g.ChainEnd.String(),
+		ChainEnd: g.ChainEnd.String(), ChainBroken: g.ChainBroken(),
+	}
+	if !g.ChainBroken() {
+		s.ChainStart = g.ChainStart.String()
 	}
 	if g.State == catalog.SegmentArchived {
 		r := g.Recording

@@ -167,3 +167,19 @@ func prefix(start chunk.Hash, headers []chunk.Chunk) []chunk.Chunk {
 	}
 	return headers
 }
+
+// unproved is prefix where the chain hash before the segment is not known: the first chunk's own word is taken for it.
+func unproved(headers []chunk.Chunk) []chunk.Chunk {
+	if len(headers) == 0 || headers[0].Seq != 0 || headers[0].Offset != 0 {
+		return nil
+	}
+	chain, offset := headers[0].Chain, int64(headers[0].Bytes)
+	for n, c := range headers[1:] {
+		chain = chain.Next(c.Sum)
+		if c.Seq != n+1 || c.Offset != offset || c.Chain != chain {
+			return headers[:n+1]
+		}
+		offset += int64(c.Bytes)
+	}
+	return headers
+}

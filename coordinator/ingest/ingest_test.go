@@ -141,7 +141,12 @@ func TestSalvage(t *testing.T) {
 	type sealed struct {
 		number, chunks int
 		frames         int64
+		broken         bool
 	}
+	torn := slices.Clone(c2)
+	torn[2].Chain = c1[2].Chain
+	moved := slices.Clone(c2)
+	moved[0].Offset = 7
 	frameless := slices.Clone(c1[:1])
 	frameless[0].Frames = 0
 	insane := slices.Clone(c1)
@@ -153,19 +158,27 @@ func TestSalvage(t *testing.T) {
 		bus   shelf
 		want  []sealed
 	}{
-		"nothing":                  {nil, shelf{}, nil},
-		"open segment":             {nil, shelf{1: c1[:3]}, []sealed{{1, 3, 30}}},
-		"hole":                     {nil, shelf{1: {c1[0], c1[2]}}, []sealed{{1, 1, 10}}},
-		"no beginning":             {nil, shelf{1: c1[1:]}, nil},
-		"no frame":                 {nil, shelf{1: frameless}, nil},
-		"insane size":              {nil, shelf{1: insane}, nil},
-		"time runs backwards":      {nil, shelf{1: backwards}, nil},
-		"sealed, complete":         {[]catalog.Seal{s1}, shelf{1: c1, 2: c2[:2]}, []sealed{{1, 4, 40}, {2, 2, 20}}},
-		"sealed, incomplete":       {[]catalog.Seal{s1, s2}, shelf{1: c1[:2], 2: c2}, []sealed{{1, 2, 20}, {2, 4, 40}}},
-		"sealed, absent":           {[]catalog.Seal{s1, s2, s3}, shelf{1: c1, 3: c3}, []sealed{{1, 4, 40}, {3, 4, 40}}},
-		"never sealed, three":      {nil, shelf{1: c1, 2: c2, 3: c3[:1]}, []sealed{{1, 4, 40}, {2, 4, 40}, {3, 1, 10}}},
-		"beginning cannot be seen": {nil, shelf{1: c1[:3], 2: c2}, []sealed{{1, 3, 30}}},
-		"forked":                   {[]catalog.Seal{s1}, shelf{1: {c1[0], c2[1], c1[2], c1[3]}}, []sealed{{1, 1, 10}}},
+		"nothing":                 {nil, shelf{}, nil},
+		"open segment":            {nil, shelf{1: c1[:3]}, []sealed{{1, 3, 30, false}}},
+		"hole":                    {nil, shelf{1: {c1[0], c1[2]}}, []sealed{{1, 1, 10, false}}},
+		"no beginning":            {nil, shelf{1: c1[1:]}, nil},
+		"no frame":                {nil, shelf{1: frameless}, nil},
+		"insane size":             {nil, shelf{1: insane}, nil},
+		"time runs backwards":     {nil, shelf{1: backwards}, nil},
+		"sealed, complete":        {[]catalog.Seal{s1}, shelf{1: c1, 2: c2[:2]}, []sealed{{1, 4, 40, false}, {2, 2, 20, false}}},
+		"sealed, incomplete":      {[]catalog.Seal{s1, s2}, shelf{1: c1[:2], 2: c2}, []sealed{{1, 2, 20, false}, {2, 4, 40, false}}},
+		"sealed, absent":          {[]catalog.Seal{s1, s2, s3}, shelf{1: c1, 3: c3}, []sealed{{1, 4, 40, false}, {3, 4, 40, false}}},
+		"never sealed, three":     {nil, shelf{1: c1, 2: c2, 3: c3[:1]}, []sealed{{1, 4, 40, false}, {2, 4, 40, false}, {3, 1, 10, false}}},
+		"tail missing":            {nil, shelf{1: c1[:3], 2: c2, 3: c3[:2]}, []sealed{{1, 3, 30, false}, {2, 4, 40, true}, {3, 2, 20, false}}},
+		"two tails missing":       {nil, shelf{1: c1[:3], 2: c2[:2], 3: c3[:2]}, []sealed{{1, 3, 30, false}, {2, 2, 20, true}, {3, 2, 20, true}}},
+		"hole, then the next":     {nil, shelf{1: {c1[0], c1[2], c1[3]}, 2: c2}, []sealed{{1, 1, 10, false}, {2, 4, 40, true}}},
+		"absent, then the next":   {nil, shelf{2: c2}, []sealed{{2, 4, 40, true}}},
+		"headless, then the next": {nil, shelf{1: c1[1:], 2: c2}, []sealed{{2, 4, 40, true}}},
+		"next without a head":     {nil, shelf{1: c1[:3], 2: c2[1:]}, []sealed{{1, 3, 30, false}}},
+		"next with a wrong head":  {nil, shelf{1: c1[:3], 2: moved}, []sealed{{1, 3, 30, false}}},
+		"next torn itself":        {nil, shelf{1: c1[:3], 2: torn}, []sealed{{1, 3, 30, false}, {2, 2, 20, true}}},
+		"next after a seal":       {[]catalog.Seal{s1}, shelf{1: c1[:3], 2: c3}, []sealed{{1, 3, 30, false}}},
+		"forked":                  {[]catalog.Seal{s1}, shelf{1: {c1[0], c2[1], c1[2], c1[3]}}, []sealed{{1, 1, 10, false}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := open(t, test.seals...)
@@ -185,7 +198,7 @@ func TestSalvage(t *testing.T) {
 			var got []sealed
 			segments, err := c.Segments(t.Context(), session)
 			for _, g := range segments {
-				got = append(got, sealed{g.Segment, g.Chunks, g.Frames})
+				got = append(got, sealed{g.Segment, g.Chunks, g.Frames, g.ChainBroken()})
 				if whole := g.Chunks == 4; g.SealedBy != catalog.PartyCoordinator || g.Bytes != int64(10*g.Chunks) ||
 					!whole && !g.End.Equal(test.bus[g.Segment][g.Chunks-1].LastFrame.Add(200*time.Millisecond)) {
 					t.Errorf("%+v", g)
@@ -200,9 +213,18 @@ func TestSalvage(t *testing.T) {
 
 func TestSegmentsJoinUp(t *testing.T) {
 	at := func(ms int) time.Time { return base.Add(time.Duration(ms) * time.Millisecond) }
-	seals := []catalog.Seal{{Segment: 1, Start: at(0), End: at(1000)}, {Segment: 2, Start: at(1300), End: at(2000)}, {Segment: 3, Start: at(2500), End: at(3000)}, {Segment: 5, Start: at(3001)}}
+	link := chunk.Genesis(session)
+	seals := []catalog.Seal{
+		{Segment: 1, Start: at(0), End: at(1000), ChainStart: link},
+		{Segment: 2, Start: at(1300), End: at(2000), ChainStart: link},
+		{Segment: 3, Start: at(2500), End: at(3000), ChainStart: link},
+		{Segment: 5, Start: at(3001), End: at(4000), ChainStart: link},
+		{Segment: 6, Start: at(4001)},
+	}
 	joinUp(seals, 5)
-	if !seals[0].End.Equal(at(1300)) || !seals[1].End.Equal(at(2000)) || !seals[2].End.Equal(at(3000)) {
-		t.Errorf("%v", seals)
+	for n, want := range []int{1300, 2000, 3000, 4000} {
+		if !seals[n].End.Equal(at(want)) {
+			t.Errorf("segment %d ends at %v", seals[n].Segment, seals[n].End)
+		}
 	}
 }

@@ -18,8 +18,9 @@ const (
 )
 
 // Salvage seals, on behalf of an agent that is lost, what the bus holds of a session: every segment that is there wholly as
-// the agent sealed it, and of the others the longest beginning with a valid chain and at least one frame. Segments that are
-// recorded stay as they are. What cannot be sealed is logged; what it held is missing from the recording.
+// the agent sealed it, and of the others the longest beginning with a valid chain and at least one frame. Where the end of a
+// segment that nobody sealed never came, the next one is sealed with a broken chain before it. Segments that are recorded
+// stay as they are. What cannot be sealed is logged; what it held is missing from the recording.
 func (i *Ingest) Salvage(ctx context.Context, session catalog.Session) error {
 	held, err := i.bus.Segments(ctx, session.ID)
 	if err != nil {
@@ -46,9 +47,7 @@ func (i *Ingest) salvageable(ctx context.Context, session catalog.Session, held 
 	for n := range held {
 		last = max(last, n)
 	}
-	// The chain hash before the segment, as far as it is known: where the end of one segment is not, the beginning of the
-	// next cannot be proved.
-	chain, known := chunk.Genesis(session.ID), true
+	before := link{chunk.Genesis(session.ID), proved}
 	for n := 1; n <= last; n++ {
 		announced, err := i.catalog.Seal(ctx, session.ID, n)
 		if err != nil && !errors.Is(err, catalog.ErrNotFound) {
@@ -60,20 +59,20 @@ func (i *Ingest) salvageable(ctx context.Context, session catalog.Session, held 
 			return nil, err
 		}
 		if err == nil {
-			chain, known = recorded.ChainEnd, true
+			before = link{recorded.ChainEnd, assumed}
 			if sealed {
-				chain = announced.ChainEnd
+				before = link{announced.ChainEnd, proved}
 			}
 			continue
 		}
 		if sealed {
-			chain, known = announced.ChainStart, true
+			before = link{announced.ChainStart, proved}
 		}
 		headers, err := i.bus.Headers(ctx, session.ID, n)
 		if err != nil {
 			return nil, err
 		}
-		seal, ok := i.sealFrom(session, n, headers, chain, known)
+		seal, ok := i.sealFrom(session, n, headers, before)
 		if sealed {
 			if missing, err := verify(announced, headers); err == nil && len(missing) == 0 {
 				seal, ok = announced, true
@@ -86,23 +85,43 @@ func (i *Ingest) salvageable(ctx context.Context, session catalog.Session, held 
 		}
 		switch {
 		case sealed:
-			chain = announced.ChainEnd
+			before = link{announced.ChainEnd, proved}
 		case ok:
-			chain = seal.ChainEnd
+			before = link{seal.ChainEnd, assumed}
 		default:
-			known = false
+			before = link{}
 		}
 	}
 	return found, nil
 }
 
+// link is the chain hash before a segment, as far as it is known.
+type link struct {
+	chain chunk.Hash
+	trust trust
+}
+
+// trust is how far a link is known.
+type trust int
+
+const (
+	unknown trust = iota // nothing of the segment before is there
+	assumed              // the end of what is there of the segment before, which may have gone on
+	proved               // as the agent announced it
+)
+
 // sealFrom makes a seal from the longest valid beginning of a segment. The headers are an agent's word: what does not make
-// sense in them is no segment.
-func (i *Ingest) sealFrom(session catalog.Session, n int, headers []chunk.Chunk, chain chunk.Hash, known bool) (catalog.Seal, bool) {
-	if !known {
-		return catalog.Seal{}, false
+// sense in them is no segment. One that does not follow on a proved link is a forgery; one that does not follow on another
+// was cut off from the one before.
+func (i *Ingest) sealFrom(session catalog.Session, n int, headers []chunk.Chunk, before link) (catalog.Seal, bool) {
+	var valid []chunk.Chunk
+	if before.trust > unknown {
+		valid = prefix(before.chain, headers)
 	}
-	valid := prefix(chain, headers)
+	if len(valid) == 0 && before.trust < proved {
+		before.chain = chunk.Hash{}
+		valid = unproved(headers)
+	}
 	if len(valid) < len(headers) {
 		i.logger.Error("chunks beyond the valid beginning were left out", "session_id", session.ID, "segment", n, "chunks", len(headers)-len(valid))
 	}
@@ -114,19 +133,24 @@ func (i *Ingest) sealFrom(session catalog.Session, n int, headers []chunk.Chunk,
 		last.Start.IsZero() || last.LastFrame.Before(last.Start) || last.LastFrame.Sub(last.Start) > maxSegment {
 		return catalog.Seal{}, false
 	}
-	return catalog.Seal{
+	seal := catalog.Seal{
 		Segment: n, Epoch: last.Epoch, Start: last.Start, End: last.LastFrame.Add(interval(session.FrameRate)),
 		Width: last.Width, Height: last.Height, Frames: last.Frames, Chunks: len(valid), Bytes: last.Offset + int64(last.Bytes),
-		ChainStart: chain, ChainEnd: last.Chain,
-	}, true
+		ChainStart: before.chain, ChainEnd: last.Chain,
+	}
+	if seal.ChainBroken() {
+		i.logger.Error("hash chain broken", "session_id", session.ID, "segment", n)
+	}
+	return seal, true
 }
 
-// joinUp makes a segment end where the next one begins if there is no gap between them.
+// joinUp makes a segment end where the next one begins if there is no gap between them. Before a broken chain something is
+// missing, however short.
 func joinUp(seals []catalog.Seal, frameRate int) {
 	for n := range seals[:max(len(seals)-1, 0)] {
 		next := seals[n+1]
 		hole := next.Start.Sub(seals[n].End) + interval(frameRate) // since the last frame
-		if next.Segment == seals[n].Segment+1 && hole > 0 && hole <= coverage.Tolerance(frameRate) {
+		if next.Segment == seals[n].Segment+1 && !next.ChainBroken() && hole > 0 && hole <= coverage.Tolerance(frameRate) {
 			seals[n].End = next.Start
 		}
 	}

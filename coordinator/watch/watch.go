@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -221,12 +222,29 @@ func (w *Watch) close(ctx context.Context, id string) error {
 	for _, h := range coverage.Holes(d, s.Start, end) {
 		missing = append(missing, catalog.Gap{Start: h.Start, End: h.End, Cause: causeLost, Detail: s.StateReason})
 	}
+	missing = append(missing, breaks(d, missing)...)
 	if err := w.cfg.Catalog.CloseLost(ctx, id, end, missing); err != nil {
 		return err
 	}
 	w.cfg.Logger.Info("lost session closed", "session_id", id, "segments", len(d.Segments), "gaps", len(missing))
 	w.cfg.Closed()
 	return nil
+}
+
+// breaks returns the gaps before segments with a broken chain that are too short to be found otherwise: there it is known
+// that something is missing.
+func breaks(d catalog.Detail, found []catalog.Gap) []catalog.Gap {
+	known := slices.Concat(d.Gaps, found)
+	var short []catalog.Gap
+	before := d.Session.Start
+	for _, s := range d.Segments {
+		declared := slices.ContainsFunc(known, func(g catalog.Gap) bool { return g.Start.Before(s.Start) && before.Before(g.End) })
+		if s.ChainBroken() && before.Before(s.Start) && !declared {
+			short = append(short, catalog.Gap{Start: before, End: s.Start, Cause: causeLost, Detail: d.Session.StateReason})
+		}
+		before = s.End
+	}
+	return short
 }
 
 // endOf returns when a lost session ended, on its own time line: as its agent said if it did, otherwise when it was found
