@@ -54,6 +54,9 @@ type Config struct {
 	SpoolDir      string
 	MaxSpoolBytes int64
 	Metadata      map[string]string
+	// Sitting names what the agent is kept running for, the same in every process that follows a killed one: the session is gone
+	// on with. Without it, one that was cut off on the same display since the machine was started is.
+	Sitting string
 	// ConfigFile is removed when the run ends in order: it holds the token, and whoever starts another run writes it anew.
 	// Empty for none.
 	ConfigFile string
@@ -72,6 +75,7 @@ type Agent struct {
 	stopOnce sync.Once
 	stopping chan struct{}
 	done     chan struct{} // closed when nothing more will be sent
+	ordered  string        // why the recording was to end before this process began; Run sets it first
 
 	mu      sync.Mutex
 	reason  string
@@ -80,6 +84,8 @@ type Agent struct {
 	session *spool.Session
 	link    *session.Session
 	capture *capture.Capture
+	resumed *spool.Session // of those that an earlier process left
+	before  past           // of the session, by earlier processes
 }
 
 // New makes an agent; it starts nothing.
@@ -100,6 +106,9 @@ func (a *Agent) Stop(reason string, drain time.Duration) <-chan struct{} {
 			a.drain = drain
 		}
 		a.mu.Unlock()
+		if err := control.OrderStop(a.cfg.SpoolDir, reason); err != nil {
+			a.log.Warn("stop not noted", "error", err)
+		}
 		close(a.stopping)
 	})
 	return a.done
@@ -117,6 +126,13 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.mu.Lock()
 	a.spool = p
 	a.mu.Unlock()
+	var resumed *spool.Session
+	if a.ordered = a.stopOrdered(); a.ordered != "" {
+		a.log.Warn("nothing recorded, what is left is handed over", "reason", a.ordered)
+		a.Stop(a.ordered, 0)
+	} else {
+		resumed = a.resume(p.Left())
+	}
 	hooks, err := control.Listen(a.cfg.SpoolDir)
 	if err != nil {
 		return err
@@ -148,15 +164,23 @@ func (a *Agent) Run(ctx context.Context) error {
 		}
 	})
 	for _, s := range p.Left() {
-		left.Go(func() { a.finishLeft(leftCtx, registrar, s) })
+		if s != resumed {
+			left.Go(func() { a.finishLeft(leftCtx, registrar, s) })
+		}
 	}
-	for {
-		if err = a.record(base, registrar); !errors.Is(err, errGivenUp) || !a.pause(restartAfter) {
+	for a.ordered == "" {
+		err = a.record(base, registrar, resumed)
+		resumed = nil
+		if !errors.Is(err, errGivenUp) || !a.pause(restartAfter) {
 			break
 		}
 		a.log.Error("session given up by the coordinator, another is begun", "error", err)
 	}
-	timer := time.AfterFunc(leftDrain, endLeft)
+	patience := leftDrain
+	if a.ordered != "" {
+		patience = a.drain
+	}
+	timer := time.AfterFunc(patience, endLeft)
 	left.Wait()
 	timer.Stop()
 	endLeft()

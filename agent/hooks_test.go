@@ -38,9 +38,7 @@ func build(t *testing.T, c *coordinator, display string) *program {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if pid := p.pid(); pid != 0 {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
-		}
+		p.killAll()
 		if t.Failed() {
 			if log, err := os.ReadFile(filepath.Join(p.spool, "run.log")); err == nil {
 				t.Logf("run.log:\n%s", log)
@@ -57,6 +55,18 @@ func (p *program) pid() int {
 		return 0
 	}
 	return st.PID
+}
+
+// killAll kills what runs on the spool, the supervisor first.
+func (p *program) killAll() {
+	st, err := control.Query(context.Background(), p.spool)
+	if err != nil {
+		return
+	}
+	if st.SupervisorPID > 1 {
+		_ = syscall.Kill(st.SupervisorPID, syscall.SIGKILL)
+	}
+	_ = syscall.Kill(st.PID, syscall.SIGKILL)
 }
 
 // call runs the program and returns its exit code and output.
@@ -117,7 +127,7 @@ func TestHooksTwiceAndOutOfOrder(t *testing.T) {
 	if args, err := os.ReadFile(filepath.Join("/proc", "self", "..", itoa(st.PID), "cmdline")); err != nil || strings.Contains(string(args), c.client.Token) {
 		t.Errorf("arguments %q, %v", args, err)
 	}
-	for _, name := range []string{"run.json", "run.log", "run.sock", "lock"} {
+	for _, name := range []string{"run.json", "run.log", "run.sock", "lock", "start.lock", "supervisor.lock"} {
 		if st, err := os.Stat(filepath.Join(p.spool, name)); err != nil || st.Mode().Perm() != 0o600 {
 			t.Errorf("%s: %v, %v", name, st, err)
 		}
@@ -184,10 +194,7 @@ func TestSessionOfAKilledAgentIsFinishedBesideTheNewOne(t *testing.T) {
 			return err == nil && n >= 14
 		})
 		frames = append(frames, n)
-		pid := p.pid()
-		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-			t.Fatal(err)
-		}
+		p.killAll()
 		await(t, func() bool { return grabbers(x.Display()) == 0 })
 	}
 	p.mustStart()

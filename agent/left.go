@@ -45,7 +45,11 @@ func (a *Agent) sendLeft(ctx context.Context, registrar session.Registrar, s *sp
 		if err != nil {
 			return err
 		}
-		err = s.Update(func(r *spool.Registration) { r.End, r.EndReason = end, "agent was killed" })
+		reason := "agent was killed"
+		if a.ordered != "" && r.Sitting == a.cfg.Sitting {
+			reason = a.ordered
+		}
+		err = s.Update(func(r *spool.Registration) { r.End, r.EndReason = end, reason })
 		if err != nil {
 			return err
 		}

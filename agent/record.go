@@ -15,8 +15,11 @@ import (
 	"github.com/recfleet/recfleet/internal/bus"
 )
 
-// record registers a session and records until stopping, then drains.
-func (a *Agent) record(ctx context.Context, registrar session.Registrar) error {
+// record registers a session, or goes on with the one that is given, and records until stopping, then drains.
+func (a *Agent) record(ctx context.Context, registrar session.Registrar, resumed *spool.Session) error {
+	if resumed != nil {
+		return a.goOn(ctx, registrar, resumed)
+	}
 	display, err := x11.Open(a.cfg.Display, x11.Options{Authority: a.cfg.Authority})
 	if err != nil {
 		return err
@@ -54,7 +57,7 @@ func (a *Agent) record(ctx context.Context, registrar session.Registrar) error {
 		}
 		return err
 	}
-	return a.run(ctx, registrar, s, grant, desk{display, primed})
+	return a.run(ctx, registrar, s, &grant, desk{display: display, primed: primed, past: past{until: start}, sink: s})
 }
 
 // pause waits, and reports whether the recording is to go on.
@@ -91,20 +94,22 @@ func (a *Agent) register(ctx context.Context, registrar session.Registrar, s *sp
 type desk struct {
 	display *x11.Display
 	primed  *capture.Primed // nil where no picture came
+	past    past            // what was recorded of the session before
+	sink    capture.Sink    // where the rest goes
 }
 
-func (a *Agent) run(ctx context.Context, registrar session.Registrar, s *spool.Session, grant bus.Grant, d desk) error {
+func (a *Agent) run(ctx context.Context, registrar session.Registrar, s *spool.Session, grant *bus.Grant, d desk) error {
 	reg := s.Registration()
 	grab := capture.New(capture.Config{
 		Display: a.cfg.Display, Authority: a.cfg.Authority, FrameRate: reg.Settings.FrameRate, SegmentLength: reg.Settings.SegmentLength,
-		SegmentBytes: reg.Settings.SegmentBytes, Primed: d.primed, Start: reg.Start, Now: a.line.Now, Sink: s, Room: a.spool.Room,
+		SegmentBytes: reg.Settings.SegmentBytes, Primed: d.primed, Start: d.past.until, Now: a.line.Now, Sink: d.sink, Room: a.spool.Room,
 		Logger: a.log.Named("capture"),
 	})
 	link := session.New(session.Config{
-		Spool: s, Client: registrar.Client, Key: registrar.Key, Grant: &grant, Frames: grab.Frames, Logger: a.log.Named("session"),
+		Spool: s, Client: registrar.Client, Key: registrar.Key, Grant: grant, Frames: d.past.count(grab.Frames), Logger: a.log.Named("session"),
 	})
 	a.mu.Lock()
-	a.session, a.link, a.capture = s, link, grab
+	a.session, a.link, a.capture, a.before = s, link, grab, d.past
 	a.mu.Unlock()
 
 	grabCtx, endGrab := context.WithCancel(ctx)
@@ -241,5 +246,6 @@ func (a *Agent) registration(g spool.Geometry, start time.Time) spool.Registrati
 	return spool.Registration{
 		RequestID: session.NewRequestID(), Start: start, Display: a.cfg.Display, User: a.cfg.User, Instance: instance,
 		Stack: a.cfg.Metadata["stack"], Fleet: a.cfg.Metadata["fleet"], Metadata: metadata, Geometry: g,
+		Sitting: a.cfg.Sitting, Clock: a.line.Anchor(),
 	}
 }

@@ -23,10 +23,16 @@ func (a *Agent) Status() control.Status {
 	}
 	if a.spool != nil {
 		st.SpooledBytes, st.EarlierSessions = a.spool.Bytes(), len(a.spool.Left())
+		if a.resumed != nil {
+			st.EarlierSessions--
+		}
+	}
+	if a.cfg.Sitting != "" {
+		st.SupervisorPID = os.Getppid()
 	}
 	if a.link != nil {
 		st.SessionID = a.session.Registration().SessionID
-		st.Frames, st.LastFrameTime = a.capture.Frames()
+		st.Frames, st.LastFrameTime = a.before.count(a.capture.Frames)()
 		if g := a.capture.Geometry(); g != nil {
 			st.Width, st.Height = g.Width, g.Height
 		}

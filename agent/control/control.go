@@ -36,8 +36,10 @@ const (
 
 // Status is what an agent does. The names are for scripts and do not change.
 type Status struct {
-	State           string    `json:"state"`
-	PID             int       `json:"pid,omitempty"`
+	State string `json:"state"`
+	PID   int    `json:"pid,omitempty"`
+	// SupervisorPID is the process that starts the agent again where it is killed; 0 where there is none.
+	SupervisorPID   int       `json:"supervisor_pid,omitempty"`
 	AgentVersion    string    `json:"agent_version,omitempty"`
 	SessionID       string    `json:"session_id,omitempty"`
 	Display         string    `json:"display,omitempty"`

@@ -65,6 +65,15 @@ func (a Access) Open(ctx context.Context) (string, error) {
 	return "", err
 }
 
+// Authority returns the authority file that was used for a display before, empty for none.
+func Authority(s Settings) string {
+	path := filepath.Join(s.SpoolDir, authorityName)
+	if _, err := os.Stat(path); s.Authority != "" || err != nil {
+		return s.Authority
+	}
+	return path
+}
+
 func (a Access) try(authority string) error {
 	d, err := x11.Open(a.Seat.Display, x11.Options{Authority: authority, Timeout: openTimeout})
 	if err != nil {

@@ -7,19 +7,15 @@
 package hook
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -47,16 +43,18 @@ func Report(pipe *os.File, r Ready) error {
 	return errors.Join(err, pipe.Close())
 }
 
-// Launch is how to launch the agent.
+// Launch is how to launch the agent's supervisor.
 type Launch struct {
-	// Program is the agent's path, Args its arguments; it is given the write end of a pipe as file 3, for Report.
-	Program  string
-	Args     []string
+	// Program is its path, Args its arguments; it is given the write end of a pipe as file 3, for Report.
+	Program string
+	Args    []string
+	// Env is its whole environment.
+	Env      []string
 	SpoolDir string
 }
 
-// Run launches the agent in a session of its own and blocks until it says that it records. Where it says anything else, or
-// nothing until ctx is done, it is ended first.
+// Run launches it in a session of its own and blocks until it says that the agent records. Where it says anything else, or
+// nothing until ctx is done, it and the agent are ended first.
 func (l Launch) Run(ctx context.Context) (Ready, error) {
 	log, err := openLog(filepath.Join(l.SpoolDir, "run.log"))
 	if err != nil {
@@ -70,6 +68,7 @@ func (l Launch) Run(ctx context.Context) (Ready, error) {
 	defer func() { _ = r.Close() }()
 	cmd := exec.Command(l.Program, l.Args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = "/", log, log, []*os.File{w}
+	cmd.Env = l.Env
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		return Ready{}, errors.Join(fmt.Errorf("launch agent: %w", err), w.Close())
@@ -77,15 +76,12 @@ func (l Launch) Run(ctx context.Context) (Ready, error) {
 	_ = w.Close()
 	stop := context.AfterFunc(ctx, func() { _ = r.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
-	line, err := bufio.NewReader(io.LimitReader(r, 64<<10)).ReadBytes('\n')
-	var ready Ready
+	ready, err := readReady(r)
 	switch {
-	case ctx.Err() != nil:
+	case err != nil && ctx.Err() != nil:
 		err = errors.New("nothing was recorded in the time given")
 	case err != nil:
 		err = errors.New("the agent ended without a word; its log is " + log.Name())
-	default:
-		err = json.Unmarshal(line, &ready)
 	}
 	if err != nil || ready.Error != "" {
 		end(cmd)
@@ -97,10 +93,10 @@ func (l Launch) Run(ctx context.Context) (Ready, error) {
 	return ready, nil
 }
 
-// end stops a process, politely at first, and waits for it.
+// end stops a supervisor, politely at first, then with its agent, and waits for it.
 func end(cmd *exec.Cmd) {
 	_ = cmd.Process.Signal(syscall.SIGTERM)
-	kill := time.AfterFunc(killGrace, func() { _ = cmd.Process.Kill() })
+	kill := time.AfterFunc(killGrace, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
 	_ = cmd.Wait() // how it ended is in its log
 	kill.Stop()
 }
@@ -117,33 +113,3 @@ func openLog(path string) (*os.File, error) {
 	}
 	return f, nil
 }
-
-// Lock is held by one hook at a time.
-type Lock struct{ file *os.File }
-
-// AwaitLock waits for the lock of that name in the folder until ctx is done.
-func AwaitLock(ctx context.Context, dir, name string) (Lock, error) {
-	f, err := os.OpenFile(filepath.Join(dir, name), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return Lock{}, fmt.Errorf("open lock: %w", err)
-	}
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			return Lock{f}, nil
-		}
-		if !errors.Is(err, unix.EWOULDBLOCK) {
-			return Lock{}, errors.Join(fmt.Errorf("lock %s: %w", name, err), f.Close())
-		}
-		select {
-		case <-ctx.Done():
-			return Lock{}, errors.Join(fmt.Errorf("wait for lock %s: %w", name, ctx.Err()), f.Close())
-		case <-tick.C:
-		}
-	}
-}
-
-// Release lets the next one in.
-func (l Lock) Release() { _ = l.file.Close() }

@@ -27,6 +27,8 @@ type Settings struct {
 	SpoolDir        string            `json:"spool_dir,omitempty"`
 	MaxSpoolBytes   int64             `json:"max_spool_bytes,omitempty"`
 	Metadata        map[string]string `json:"meta,omitempty"`
+	// Sitting is given by start, not by people.
+	Sitting string `json:"sitting,omitempty"`
 }
 
 // Load reads a configuration file. Fields that are not known are passed over: the client file may have others.

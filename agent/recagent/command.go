@@ -58,7 +58,7 @@ func (c *command) execute() int {
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(c.start(), c.run(), c.stop(), c.status())
+	root.AddCommand(c.start(), c.run(), c.supervise(), c.stop(), c.status())
 	root.SetArgs(c.args)
 	root.SetOut(c.stdout)
 	root.SetErr(c.stderr)

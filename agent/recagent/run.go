@@ -24,6 +24,7 @@ func (c *command) run() *cobra.Command {
 	var flags settingsFlags
 	var readyFD int
 	var level string
+	var again bool
 	cmd := &cobra.Command{
 		Use: "run", Short: "Record until stopped (start launches this)", Args: cobra.NoArgs,
 		Long: "Record the desktop until the stop hook, the coordinator or a signal ends it. The first signal hands over what is left, a second one ends at once.",
@@ -34,7 +35,7 @@ func (c *command) run() *cobra.Command {
 				// FFmpeg must not inherit it.
 				syscall.CloseOnExec(readyFD)
 			}
-			err := c.record(cmd.Context(), flags, level, ready)
+			err := c.record(cmd.Context(), flags, level, again, ready)
 			if err != nil && ready != nil {
 				// Harmless where it has already told of its success.
 				_ = hook.Report(ready, hook.Ready{Error: oneLine(err), Code: c.code(err)})
@@ -45,12 +46,15 @@ func (c *command) run() *cobra.Command {
 	flags.add(cmd.Flags())
 	cmd.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	cmd.Flags().IntVar(&readyFD, "ready-fd", 0, "")
-	_ = cmd.Flags().MarkHidden("ready-fd")
+	cmd.Flags().BoolVar(&again, "again", false, "")
+	for _, name := range []string{"ready-fd", "again"} {
+		_ = cmd.Flags().MarkHidden(name)
+	}
 	return cmd
 }
 
 // record runs an agent and tells whoever launched it when it records.
-func (c *command) record(ctx context.Context, flags settingsFlags, level string, ready *os.File) error {
+func (c *command) record(ctx context.Context, flags settingsFlags, level string, again bool, ready *os.File) error {
 	s, err := c.settings(flags)
 	if err != nil {
 		return err
@@ -65,15 +69,23 @@ func (c *command) record(ctx context.Context, flags settingsFlags, level string,
 	found, stopLooking := context.WithTimeout(ctx, lookFor)
 	at, authority, err := c.desktop(found, &s)
 	stopLooking()
-	if err != nil {
+	gone := err
+	if err != nil && !again {
 		return err
+	}
+	if gone != nil {
+		authority = hook.Authority(s)
 	}
 	// Only the file that start wrote for this run is the run's to remove.
 	var own string
-	if path := filepath.Join(s.SpoolDir, "run.json"); path == flags.config {
+	if path := filepath.Join(s.SpoolDir, runFile); path == flags.config {
 		own = path
 	}
 	log := hclog.New(&hclog.LoggerOptions{Name: "agent", Level: l, Output: c.stderr, IndependentLevels: true})
+	if gone != nil {
+		// A recording that was begun is gone on with, or handed over.
+		log.Warn("desktop not found", "error", gone)
+	}
 	for _, line := range c.name(&s, at.User) {
 		log.Warn("platform file passed over", "reason", line)
 	}
@@ -82,7 +94,7 @@ func (c *command) record(ctx context.Context, flags settingsFlags, level string,
 	}
 	a := agent.New(agent.Config{
 		Coordinator: s.Client, Display: s.Display, Authority: authority, User: s.User, SpoolDir: s.SpoolDir,
-		MaxSpoolBytes: s.MaxSpoolBytes, Metadata: s.Metadata, ConfigFile: own, Version: c.version, Logger: log,
+		MaxSpoolBytes: s.MaxSpoolBytes, Metadata: s.Metadata, Sitting: s.Sitting, ConfigFile: own, Version: c.version, Logger: log,
 	})
 	ctx, cancel := context.WithCancel(ctx)
 	var group sync.WaitGroup

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 
 	"github.com/recfleet/recfleet/agent/control"
 	"github.com/recfleet/recfleet/agent/hook"
+	"github.com/recfleet/recfleet/agent/session"
 )
 
 func (c *command) start() *cobra.Command {
@@ -49,7 +51,7 @@ func (c *command) startRecording(ctx context.Context, s hook.Settings) (id, disp
 		return "", "", badInput{err}
 	}
 	// One start at a time: the second finds what the first has done.
-	lock, err := hook.AwaitLock(ctx, s.SpoolDir, "start.lock")
+	lock, err := hook.AwaitLock(ctx, s.SpoolDir, hook.StartLock)
 	if err != nil {
 		return "", "", err
 	}
@@ -57,11 +59,18 @@ func (c *command) startRecording(ctx context.Context, s hook.Settings) (id, disp
 	if id, display, err := awaitRunning(ctx, s.SpoolDir, s.Display); id != "" || err != nil {
 		return id, display, err
 	}
+	// What was to stop has stopped; what comes from here on is for the new sitting.
+	if err := control.WithdrawStop(s.SpoolDir); err != nil {
+		return "", "", err
+	}
 	if err := s.Reach(ctx); err != nil {
 		return "", "", badInput{err}
 	}
 	if _, _, err := c.desktop(ctx, &s); err != nil {
 		return "", "", err
+	}
+	if why, ordered := control.StopOrdered(s.SpoolDir); ordered {
+		return "", "", fmt.Errorf("the recording was %s before it began", why)
 	}
 	id, err = c.launch(ctx, s)
 	return id, s.Display, err
@@ -73,14 +82,20 @@ func (c *command) launch(ctx context.Context, s hook.Settings) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("find this program: %w", err)
 	}
-	path := filepath.Join(s.SpoolDir, "run.json")
+	path := filepath.Join(s.SpoolDir, runFile)
+	s.Sitting = session.NewRequestID()
 	if err := s.Save(path); err != nil {
 		return "", err
 	}
-	l := hook.Launch{Program: program, Args: []string{"run", "--config", path, "--ready-fd", "3"}, SpoolDir: s.SpoolDir}
+	l := hook.Launch{
+		Program: program, Args: []string{"supervise", "--spool-dir", s.SpoolDir, "--ready-fd", "3"}, Env: clean(c.environ()), SpoolDir: s.SpoolDir,
+	}
 	ready, err := l.Run(ctx)
 	if err == nil && ready.Error != "" {
 		err = &toldError{ready.Error, ready.Code}
+	}
+	if err != nil {
+		_ = os.Remove(path) // it holds the token
 	}
 	return ready.SessionID, err
 }
@@ -93,12 +108,11 @@ func awaitRunning(ctx context.Context, dir, display string) (id, at string, err 
 	for {
 		st, err := control.Query(ctx, dir)
 		switch {
+		case errors.Is(err, control.ErrNotRunning) && hook.Held(dir, hook.SupervisorLock): // it is about to run again, or to end
 		case errors.Is(err, control.ErrNotRunning):
-			lock, err := hook.AwaitLock(ctx, dir, "lock")
-			if err != nil {
+			if err := hook.AwaitFree(ctx, dir, hook.AgentLock); err != nil {
 				return "", "", fmt.Errorf("an agent that is ending holds the spool: %w", err)
 			}
-			lock.Release()
 			return "", "", nil
 		case err != nil && ctx.Err() != nil:
 			return "", "", errors.New("the agent that runs does not record in the time given")

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/recfleet/recfleet/agent/timeline"
 	"github.com/recfleet/recfleet/internal/chunk"
 )
 
@@ -32,6 +33,10 @@ type Registration struct {
 	Metadata  map[string]string `json:"metadata,omitempty"`
 	Geometry  Geometry          `json:"geometry"`
 	Settings  Settings          `json:"settings"`
+	// Sitting is what whoever keeps the agent running calls it; a process that comes back goes on with the session of its own.
+	Sitting string `json:"sitting,omitempty"`
+	// Clock is where the session's time line is anchored.
+	Clock timeline.Anchor `json:"clock,omitzero"`
 	// End is zero while the session is being recorded.
 	End       time.Time `json:"end_time,omitzero"`
 	EndReason string    `json:"end_reason,omitempty"`

@@ -179,7 +179,8 @@ func (p *Spool) load() error {
 	return nil
 }
 
-// Left returns the sessions that an earlier process left behind, the oldest first. They take no new segments.
+// Left returns the sessions that an earlier process left behind, the oldest first. Their segments are sealed; one that had not
+// ended may be gone on with.
 func (p *Spool) Left() []*Session { return p.sessions }
 
 // Bytes returns how many bytes of segments the spool holds.
