@@ -239,6 +239,13 @@ func TestBadInputIsOneLineAndExitCode2(t *testing.T) {
 	if err := os.WriteFile(file, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	open := filepath.Join(t.TempDir(), "open")
+	if err := c.client.Write(open); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(open, 0o644); err != nil {
+		t.Fatal(err)
+	}
 	base := []string{"start", "--config", p.config, "--spool-dir", p.spool, "--display", p.display, "--wait", "5s"}
 	with := func(more ...string) []string { return append(append([]string{}, base...), more...) }
 	for name, args := range map[string][]string{
@@ -256,6 +263,8 @@ func TestBadInputIsOneLineAndExitCode2(t *testing.T) {
 		"CA that is none":         with("--ca", file),
 		"absent configuration":    with("--config", notHere),
 		"broken configuration":    with("--config", file),
+		"readable configuration":  with("--config", open),
+		"readable token":          with("--token-file", open),
 		"spool below a file":      with("--spool-dir", filepath.Join(file, "spool")),
 		"spool is a file":         with("--spool-dir", file),
 		"spool in /proc":          with("--spool-dir", "/proc/spool"),

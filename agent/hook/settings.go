@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -31,10 +32,29 @@ type Settings struct {
 	Sitting string `json:"sitting,omitempty"`
 }
 
+// ReadSecret reads a file with a secret in it. One that other users can read or write, or that belongs to one, is refused.
+func ReadSecret(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	st, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case !ours(st):
+		return nil, fmt.Errorf("%s belongs to another user", path)
+	case st.Mode().Perm()&0o026 != 0:
+		return nil, fmt.Errorf("%s holds a secret and is open to other users (mode %o)", path, st.Mode().Perm())
+	}
+	return io.ReadAll(io.LimitReader(f, maxSettings))
+}
+
 // Load reads a configuration file. Fields that are not known are passed over: the client file may have others.
 func Load(path string) (Settings, error) {
 	var s Settings
-	b, err := os.ReadFile(path)
+	b, err := ReadSecret(path)
 	if err != nil {
 		return s, fmt.Errorf("read configuration: %w", err)
 	}
@@ -62,6 +82,7 @@ const (
 	maxMetadata = 64
 	maxKey      = 128
 	maxValue    = 4096
+	maxSettings = 1 << 20
 )
 
 // AddMetadata adds a "key=value" to the metadata.

@@ -23,7 +23,7 @@ const (
 	// minRestart is the pause before the agent is started again, maxKilled what it grows to where the agent is being killed, and
 	// maxFailed where it fails by itself.
 	minRestart = 100 * time.Millisecond
-	maxKilled  = time.Second
+	maxKilled  = 500 * time.Millisecond
 	maxFailed  = 5 * time.Second
 	// steadyAfter is how long an agent must have run for the pause to be short again.
 	steadyAfter = 10 * time.Second

@@ -150,7 +150,11 @@ func (c *command) settings(f settingsFlags) (hook.Settings, error) {
 		if from.path == "" {
 			continue
 		}
-		b, err := os.ReadFile(from.path)
+		read := os.ReadFile
+		if from.to == &s.Token {
+			read = hook.ReadSecret
+		}
+		b, err := read(from.path)
 		if err != nil {
 			return s, badInput{fmt.Errorf("--%s: %w", from.flag, err)}
 		}
