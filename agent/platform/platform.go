@@ -92,7 +92,7 @@ func (t *Told) passOver(where, why string) { t.PassedOver = append(t.PassedOver,
 
 // add takes a variable of the platform's unless one of that name is there.
 func (t *Told) add(name, value, where string) {
-	if !strings.HasPrefix(name, "AppStream_") && !strings.HasPrefix(name, "APPSTREAM_") {
+	if !strings.HasPrefix(name, "AppStream_") && !strings.HasPrefix(name, "APPSTREAM_") && name != "AWS_REGION" {
 		return
 	}
 	if _, ok := t.Metadata[name]; ok || value == "" {
