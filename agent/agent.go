@@ -49,7 +49,10 @@ type Config struct {
 	Coordinator identity.Client
 	Display     string
 	// Authority is the path of the display's authority file; empty for none.
-	Authority     string
+	Authority string
+	// Admit is called where a display that was lost does not open again: its server may be another one, with another cookie for
+	// Authority. It may be nil.
+	Admit         func(context.Context) error
 	User          string
 	SpoolDir      string
 	MaxSpoolBytes int64

@@ -224,11 +224,21 @@ func (a *Agent) watch(ctx context.Context, display *x11.Display, geometries chan
 		case <-timer.C:
 		}
 		backoff = min(2*backoff, 5*time.Second)
-		var err error
-		if display, err = x11.Open(a.cfg.Display, x11.Options{Authority: a.cfg.Authority}); err != nil {
-			display = nil
-		}
+		display = a.reopen(ctx)
 	}
+}
+
+// reopen returns nil where the display cannot be opened yet.
+func (a *Agent) reopen(ctx context.Context) *x11.Display {
+	display, err := x11.Open(a.cfg.Display, x11.Options{Authority: a.cfg.Authority})
+	if errors.Is(err, x11.ErrRefused) && a.cfg.Admit != nil && a.cfg.Admit(ctx) == nil {
+		display, err = x11.Open(a.cfg.Display, x11.Options{Authority: a.cfg.Authority})
+	}
+	if err != nil {
+		return nil
+	}
+	a.log.Info("display opened", "display", a.cfg.Display)
+	return display
 }
 
 // registration describes the desktop.

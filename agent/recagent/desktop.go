@@ -43,6 +43,17 @@ func (c *command) desktop(ctx context.Context, s *hook.Settings) (at seat.Seat, 
 	return access.Seat, authority, nil
 }
 
+// admit returns what finds the way into the display again, after its server was started anew with another cookie.
+func (c *command) admit(s hook.Settings) func(context.Context) error {
+	return func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, lookFor)
+		defer cancel()
+		again := s
+		_, _, err := c.desktop(ctx, &again)
+		return err
+	}
+}
+
 // name completes the settings with what the platform says, and with the user as the platform calls them or else by login name.
 // It returns what was passed over.
 func (c *command) name(s *hook.Settings, login string) []string {

@@ -93,7 +93,7 @@ func (c *command) record(ctx context.Context, flags settingsFlags, level string,
 		return badInput{err}
 	}
 	a := agent.New(agent.Config{
-		Coordinator: s.Client, Display: s.Display, Authority: authority, User: s.User, SpoolDir: s.SpoolDir,
+		Coordinator: s.Client, Display: s.Display, Authority: authority, Admit: c.admit(s), User: s.User, SpoolDir: s.SpoolDir,
 		MaxSpoolBytes: s.MaxSpoolBytes, Metadata: s.Metadata, Sitting: s.Sitting, ConfigFile: own, Version: c.version, Logger: log,
 	})
 	ctx, cancel := context.WithCancel(ctx)
