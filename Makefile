@@ -25,6 +25,11 @@ test: $(TOOLS)/versitygw ## run every test, with the race detector
 	tools/packages.sh test
 	CGO_ENABLED=1 RECFLEET_TEST_VERSITYGW=$(CURDIR)/$(TOOLS)/versitygw go test -race -timeout 15m ./...
 
+.PHONY: faults
+faults: $(TOOLS)/versitygw ## run the tests that break things for as long as life does
+	tools/packages.sh test
+	CGO_ENABLED=1 RECFLEET_LONG=1 RECFLEET_TEST_VERSITYGW=$(CURDIR)/$(TOOLS)/versitygw go test -race -timeout 60m ./agent/... ./test/e2e
+
 .PHONY: build
 build: ## build all programs into bin/
 	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ $(COMMANDS)

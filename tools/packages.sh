@@ -11,10 +11,12 @@ recorder=(ffmpeg)
 desktop=(tigervnc-standalone-server xauth x11-utils x11-xserver-utils x11-apps xterm openbox fonts-dejavu-core procps)
 # A C compiler for the race detector.
 compiler=(gcc libc6-dev)
+# Hosts in network namespaces, whose network tests can cut.
+network=(iproute2)
 
 case "${1-}" in
 demo) packages=("${recorder[@]}" "${desktop[@]}") ;;
-test) packages=("${recorder[@]}" "${desktop[@]}" "${compiler[@]}") ;;
+test) packages=("${recorder[@]}" "${desktop[@]}" "${compiler[@]}" "${network[@]}") ;;
 *)
 	echo "usage: tools/packages.sh demo|test" >&2
 	exit 2

@@ -32,7 +32,12 @@ func (p *process) Write(b []byte) (int, error) {
 // start runs a program until the test is over; what it said is shown where the test fails.
 func start(t *testing.T, name string, args ...string) *process {
 	t.Helper()
-	p := &process{cmd: exec.Command(filepath.Join(bin, name), args...), lines: make(chan string, 16)}
+	return startCommand(t, exec.Command(filepath.Join(bin, name), args...), name)
+}
+
+func startCommand(t *testing.T, cmd *exec.Cmd, name string) *process {
+	t.Helper()
+	p := &process{cmd: cmd, lines: make(chan string, 16)}
 	p.cmd.Stderr = p
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	stdout, err := p.cmd.StdoutPipe()

@@ -60,9 +60,17 @@ func recordedSession(t *testing.T, spool string) string {
 
 func waitForComplete(t *testing.T, data, id string) session {
 	t.Helper()
+	return waitForCompleteBy(t, func() string {
+		return run(t, "recctl", "--context", filepath.Join(data, "client.json"), "sessions", "get", id, "-o", "json")
+	})
+}
+
+// waitForCompleteBy waits with a way of its own to ask for the session in JSON.
+func waitForCompleteBy(t *testing.T, ask func() string) session {
+	t.Helper()
 	var got recfleetv1.Session
 	waitFor(t, "the session is complete", func() bool {
-		out := run(t, "recctl", "--context", filepath.Join(data, "client.json"), "sessions", "get", id, "-o", "json")
+		out := ask()
 		if err := protojson.Unmarshal([]byte(out), &got); err != nil {
 			t.Fatal(err)
 		}
