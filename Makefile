@@ -12,7 +12,7 @@ COMMANDS := ./agent/recagent ./coordinator/reccoordinator ./encoder/recencoder .
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
 
 .PHONY: demo
 demo: build ## record a virtual desktop end to end and show what came out
@@ -62,6 +62,12 @@ check: lint test ## lint and test
 bench: ## measure the screen codec beside FFmpeg's lossless H.264
 	tools/packages.sh test
 	go test -run '^$$' -bench . -benchtime 1x ./internal/screencodec
+
+.PHONY: bench-agent
+bench-agent: build ## measure the agent beside today's command on the same desktop, then its memory for ten minutes (half an hour in all)
+	tools/packages.sh test
+	go run ./test/bench/agent
+	go run ./test/bench/agent -scenes mixed -soak 10m
 
 # The tools are pinned in tools/go.mod; each is built once and again when its pin changes.
 $(TOOLS)/buf: TOOL = github.com/bufbuild/buf/cmd/buf
