@@ -69,3 +69,40 @@ func TestPhasesOfSilence(t *testing.T) {
 		at(1803*time.Second+time.Hour, false, true, true)
 	})
 }
+
+// After the coordinator's own restart a silent agent is still silent until it is heard of, and has a fresh while.
+func TestSilenceOutlastsTheCoordinator(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, c := watched(t)
+		defer c.Close()
+		silent := func() bool {
+			t.Helper()
+			if err := w.Step(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			s, err := c.Session(t.Context(), "a")
+			if err != nil || s.EndedBy == catalog.PartyCoordinator {
+				t.Fatalf("%+v, %v", s, err)
+			}
+			return !s.Silent.IsZero()
+		}
+		w.Seen("a")
+		for silent(); time.Since(w.signs["a"].at) < w.cfg.GiveUp-time.Minute; silent() {
+			time.Sleep(every)
+		}
+		if !silent() {
+			t.Fatal("the session does not say that its agent is silent")
+		}
+		w = New(w.cfg)
+		for range 120 {
+			if !silent() {
+				t.Fatal("the restart was taken for a sign of life")
+			}
+			time.Sleep(every)
+		}
+		w.Seen("a")
+		if silent() {
+			t.Error("the session still says that its agent is silent")
+		}
+	})
+}
