@@ -77,7 +77,7 @@ func (c *Capture) takeOver(s *stream, at time.Time) error {
 	if err != nil {
 		return fmt.Errorf("begin epoch: %w", err)
 	}
-	return c.beginEpoch(s.geometry, enc, at)
+	return c.beginEpoch(*c.want, enc, at)
 }
 
 // beginEpoch begins the next epoch with an encoder that nothing writes to any more.

@@ -10,6 +10,7 @@ package capture
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -136,7 +137,7 @@ func (c *Capture) Run(ctx context.Context, geometries <-chan *spool.Geometry) er
 		case <-ctx.Done():
 			return c.finish()
 		case g := <-geometries:
-			c.setGeometry(g, time.Now())
+			err = c.setGeometry(g, time.Now())
 		case a := <-arrivals(c.cur):
 			err = c.took(c.cur, a)
 		case a := <-arrivals(c.next):
@@ -160,22 +161,29 @@ func arrivals(s *stream) <-chan arrival {
 	return s.arrivals
 }
 
-func (c *Capture) setGeometry(g *spool.Geometry, now time.Time) {
+func (c *Capture) setGeometry(g *spool.Geometry, now time.Time) error {
 	before := c.want
 	c.want = g
 	if g == nil {
 		c.noteGap("display_lost", "")
-		return
+		return nil
 	}
-	if before != nil && sameSize(*before, *g) {
-		return
+	if before == nil || !sameSize(*before, *g) {
+		c.log.Info("geometry seen", "width", g.Width, "height", g.Height, "monitors", len(g.Monitors))
+		c.backoff, c.retryAt, c.bridge.retryAt = 0, now, now
+		if now.Sub(c.wanted) < settled {
+			c.retryAt = now.Add(settled)
+		}
+		c.wanted = now
 	}
-	c.log.Info("geometry seen", "width", g.Width, "height", g.Height, "monitors", len(g.Monitors))
-	c.backoff, c.retryAt, c.bridge.retryAt = 0, now, now
-	if now.Sub(c.wanted) < settled {
-		c.retryAt = now.Add(settled)
+	if c.epoch.number == 0 || !sameSize(c.epoch.geometry, *g) || slices.Equal(c.epoch.geometry.Monitors, g.Monitors) {
+		return nil // or the next epoch's event tells of them
 	}
-	c.wanted = now
+	c.epoch.geometry = *g
+	c.geometry.Store(g)
+	c.log.Info("monitors changed", "monitors", len(g.Monitors))
+	_, err := c.cfg.Sink.Append(spool.Event{Time: c.cfg.Now(), MonitorsChanged: g})
+	return err
 }
 
 func sameSize(a, b spool.Geometry) bool { return a.Width == b.Width && a.Height == b.Height }

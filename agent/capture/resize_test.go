@@ -28,7 +28,7 @@ func watched(t *testing.T, x *desktop.Server, change func(*Config, *spool.Config
 	go func() {
 		done <- display.Watch(ctx, func(g x11.Geometry) {
 			select {
-			case k.geometries <- &spool.Geometry{Width: g.Width, Height: g.Height}:
+			case k.geometries <- spoolGeometry(g):
 			case <-ctx.Done():
 			}
 		})
@@ -40,6 +40,14 @@ func watched(t *testing.T, x *desktop.Server, change func(*Config, *spool.Config
 		}
 	})
 	return k, counter
+}
+
+func spoolGeometry(g x11.Geometry) *spool.Geometry {
+	out := &spool.Geometry{Width: g.Width, Height: g.Height}
+	for _, m := range g.Monitors {
+		out.Monitors = append(out.Monitors, spool.Monitor{Name: m.Name, X: m.X, Y: m.Y, Width: m.Width, Height: m.Height, Primary: m.Primary})
+	}
+	return out
 }
 
 // finish ends the sitting and accounts for every picture.
@@ -121,5 +129,33 @@ func TestFlappingGeometry(t *testing.T) {
 	}
 	if p := pictures[len(pictures)-1]; p.w != 810 || p.h != 591 {
 		t.Errorf("the last picture is %dx%d", p.w, p.h)
+	}
+}
+
+// Monitors that come and go without a change of size begin no epoch and cost no picture.
+func TestMonitorsThatChangeAreToldOf(t *testing.T) {
+	x := desktop.Start(t, 800, 600)
+	k, counter := watched(t, x, nil)
+	k.awaitFrames(3)
+	if err := x.SetMonitor("left", 0, 0, 400, 600); err != nil {
+		t.Fatal(err)
+	}
+	k.awaitFrames(20)
+	pictures := k.finish(counter)
+	var told []spool.Geometry
+	epochs := 0
+	for _, e := range k.events() {
+		if e.EpochStarted != nil {
+			epochs++
+		}
+		if e.MonitorsChanged != nil {
+			told = append(told, *e.MonitorsChanged)
+		}
+	}
+	if len(told) != 1 || len(told[0].Monitors) != 2 || told[0].Width != 800 || epochs != 1 {
+		t.Errorf("%d epochs, told %+v", epochs, told)
+	}
+	if n := lost(pictures, k.capture.interval); n > 0 || len(k.session.Segments()) != 1 {
+		t.Errorf("%d instants lost, %d segments", n, len(k.session.Segments()))
 	}
 }

@@ -61,7 +61,7 @@ func arguments(display string, g spool.Geometry, frameRate int) []string {
 		"-nostdin", "-loglevel", "error", "-f", "x11grab", "-probesize", "32", "-analyzeduration", "0",
 		"-framerate", strconv.Itoa(frameRate), "-draw_mouse", "1",
 		"-video_size", fmt.Sprintf("%dx%d", g.Width, g.Height), "-i", display + "+0,0",
-		"-c", "copy", "-f", "rawvideo", "-flush_packets", "1", "pipe:1",
+		"-c", "copy", "-f", "rawvideo", "-flush_packets", "1", "-avioflags", "direct", "pipe:1",
 	}
 }
 

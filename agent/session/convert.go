@@ -36,6 +36,8 @@ func (s *Session) eventProto(e spool.Event) (*recfleetv1.Event, error) {
 		}}
 	case e.MetadataChanged != nil:
 		m.Body = &recfleetv1.Event_MetadataChanged{MetadataChanged: &recfleetv1.MetadataChanged{Metadata: e.MetadataChanged}}
+	case e.MonitorsChanged != nil:
+		m.Body = &recfleetv1.Event_MonitorsChanged{MonitorsChanged: &recfleetv1.MonitorsChanged{Geometry: geometryProto(*e.MonitorsChanged)}}
 	default:
 		return nil, errors.New("convert event: it has no body")
 	}

@@ -34,6 +34,8 @@ type Event struct {
 	SegmentSealed   *SegmentSealed    `json:"segment_sealed,omitempty"`
 	GapDeclared     *GapDeclared      `json:"gap_declared,omitempty"`
 	MetadataChanged map[string]string `json:"metadata_changed,omitempty"`
+	// MonitorsChanged is the desktop of the present epoch with other monitors than before.
+	MonitorsChanged *Geometry `json:"monitors_changed,omitempty"`
 }
 
 // EpochStarted says that a new capture began.
