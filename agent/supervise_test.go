@@ -126,18 +126,20 @@ func TestKilledAgentIsBackInTheSameSession(t *testing.T) {
 		t.Fatalf("%d sessions, end %v, left %v", len(all), all[0].end, leftFiles(t, p.spool))
 	}
 	checkWhole(t, all[0])
-	var lost time.Duration
+	var lost, longest time.Duration
 	for _, e := range all[0].events {
 		if g := e.GetGapDeclared(); g != nil {
 			d := g.GetEndTime().AsTime().Sub(g.GetStartTime().AsTime())
-			if lost += d; g.GetCause() != causeRestarted && g.GetCause() != "frames_late" {
+			lost, longest = lost+d, max(longest, d)
+			if g.GetCause() != causeRestarted && g.GetCause() != "frames_late" {
 				t.Errorf("gap of %s by %s", d, g.GetCause())
 			}
 		}
 	}
-	t.Logf("%d kills cost %s", kills, lost)
-	if limit := time.Duration(kills) * 3 * time.Second; lost > limit {
-		t.Errorf("%d kills cost %s", kills, lost)
+	t.Logf("%d kills cost %s, the worst %s", kills, lost, longest)
+	// The last second that was not yet on disk, the restart, and FFmpeg's start; a machine full of tests gets as much again.
+	if limit := time.Second + 2*backWithin; longest > limit && !t.Failed() {
+		t.Errorf("a gap of %s is longer than %s", longest, limit)
 	}
 }
 
@@ -256,4 +258,46 @@ func TestAgentKilledWhileTheDisplayIsAway(t *testing.T) {
 	} else {
 		checkWhole(t, all[0])
 	}
+}
+
+// Hooks that are run in any order and all at once leave nothing behind but sessions that ended.
+func TestStormOfHooks(t *testing.T) {
+	const seed, callers, calls = 7, 4, 6
+	x := desktop.Start(t, 320, 240)
+	c := startCoordinator(t)
+	p := build(t, c, x.Display())
+	var group sync.WaitGroup
+	for caller := range callers {
+		group.Go(func() {
+			random := rand.New(rand.NewPCG(seed, uint64(caller)))
+			for range calls {
+				time.Sleep(time.Duration(random.Int64N(int64(300 * time.Millisecond))))
+				switch random.IntN(4) {
+				case 0, 1:
+					// One that loses against a stop may fail, in one line.
+					if code, out, errs := p.start(); code != 0 && (code != 1 || strings.Count(errs, "\n") != 1 || out != "") {
+						t.Errorf("start: exit %d, %q, %q", code, out, errs)
+					}
+				case 2:
+					if code, _, errs := p.call("stop", "--spool-dir", p.spool, "--wait", "20s"); code != 0 {
+						t.Errorf("stop: exit %d, %q", code, errs)
+					}
+				case 3:
+					if st, err := control.Query(t.Context(), p.spool); err == nil {
+						_ = syscall.Kill(st.PID, syscall.SIGKILL)
+					}
+				}
+			}
+		})
+	}
+	group.Wait()
+	if code, _, errs := p.call("stop", "--spool-dir", p.spool, "--wait", "20s"); code != 0 || p.pid() != 0 || len(leftFiles(t, p.spool)) != 0 {
+		t.Errorf("exit %d, %q, pid %d, left %v", code, errs, p.pid(), leftFiles(t, p.spool))
+	}
+	for _, s := range c.all() {
+		if s.end == nil {
+			t.Errorf("session of %s has no end", s.start.GetStartTime().AsTime())
+		}
+	}
+	t.Logf("%d sessions", len(c.all()))
 }

@@ -36,9 +36,13 @@ func (c *command) run() *cobra.Command {
 				syscall.CloseOnExec(readyFD)
 			}
 			err := c.record(cmd.Context(), flags, level, again, ready)
-			if err != nil && ready != nil {
+			if ready != nil {
 				// Harmless where it has already told of its success.
-				_ = hook.Report(ready, hook.Ready{Error: oneLine(err), Code: c.code(err)})
+				told := hook.Ready{Error: "the recording was stopped before it began", Code: exitFailed}
+				if err != nil {
+					told = hook.Ready{Error: oneLine(err), Code: c.code(err)}
+				}
+				_ = hook.Report(ready, told)
 			}
 			return err
 		},
