@@ -42,6 +42,8 @@ type Config struct {
 	// FrameRate and SegmentLength are told to agents; 0 means the coordinator's defaults.
 	FrameRate     int
 	SegmentLength time.Duration
+	// GiveUp is how long an agent may be silent before its session is taken over; 0 means the coordinator's default.
+	GiveUp time.Duration
 	// Slots is how many segments are encoded at the same time.
 	Slots  int
 	Logger hclog.Logger
@@ -114,7 +116,7 @@ func Run(ctx context.Context, cfg Config) error {
 	group.Go(func() error {
 		return coordinator.Run(serving, coordinator.Config{
 			CatalogPath: cfg.path("catalog.db"), Broker: broker, Store: store, Location: location, Listener: listener, TLS: serverTLS,
-			Tokens: tokens, FrameRate: cfg.FrameRate, SegmentLength: cfg.SegmentLength, FreeBytes: coordinator.DiskSpace(cfg.DataDir),
+			Tokens: tokens, FrameRate: cfg.FrameRate, SegmentLength: cfg.SegmentLength, GiveUp: cfg.GiveUp, FreeBytes: coordinator.DiskSpace(cfg.DataDir),
 			Logger: cfg.Logger.Named("coordinator"), Ready: func() { cfg.Ready(address) },
 		})
 	})

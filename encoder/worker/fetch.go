@@ -17,7 +17,9 @@ func fetch(ctx context.Context, reader Reader, s Source, w io.Writer) error {
 	var writeErr error
 	err := reader.Read(ctx, s.Session, s.Segment, s.Chunks, func(c chunk.Chunk) error {
 		sum := chunk.Sum(c.Payload)
-		chain = chain.Next(sum)
+		if chain = chain.Next(sum); seq == 0 && s.ChainStart == (chunk.Hash{}) {
+			chain = c.Chain // nobody knows the chain before it: see Source.ChainStart
+		}
 		switch {
 		case c.Session != s.Session || c.Segment != s.Segment || c.Seq != seq:
 			return failure(Content, "verify chunk %d: it is chunk %d of segment %d of session %s", seq, c.Seq, c.Segment, c.Session)

@@ -29,6 +29,8 @@ type Source struct {
 	Start         time.Time
 	Duration      time.Duration
 	// Chain hash before the first chunk and after the last.
+	// ChainStart is zero where the chunks before the segment are lost and nobody can prove the chain up to it; then it is
+	// taken up at the first chunk.
 	ChainStart, ChainEnd chunk.Hash
 }
 

@@ -294,6 +294,23 @@ func wantFailure(t *testing.T, err error, cause Cause, text string) {
 	}
 }
 
+// What a lost agent left after a hole in its chunks has no known chain before it; the chain inside still holds.
+func TestASegmentAfterABrokenChainIsEncoded(t *testing.T) {
+	r, f := record(t, 64, 48, 10), newFixture(t)
+	r.job.Source.ChainStart = chunk.Hash{}
+	if _, err := f.run(t.Context(), r, r.job); err != nil {
+		t.Fatal(err)
+	}
+	r, f = record(t, 64, 48, 10), newFixture(t)
+	r.job.Source.ChainStart = chunk.Hash{}
+	r.chunks[1].Chain[0]++
+	var failed *Failure
+	if _, err := f.run(t.Context(), r, r.job); !errors.As(err, &failed) || failed.Cause != Content {
+		t.Errorf("a broken chain inside: %v", err)
+	}
+	f.nothingLeft(t)
+}
+
 func TestFailuresAreClassified(t *testing.T) {
 	whole := record(t, 64, 64, 12)
 	for name, c := range map[string]struct {

@@ -53,6 +53,7 @@ func command() *cobra.Command {
 	f.StringVar(&cfg.Archive, "archive", "", "`URL` of the archive, file:///... or s3://... (default: archive/ in the data directory)")
 	f.IntVar(&cfg.FrameRate, "frame-rate", coordinator.DefaultFrameRate, "captured frames a second, 1 to 60")
 	f.DurationVar(&cfg.SegmentLength, "segment-length", coordinator.DefaultSegmentLength, "length of a segment, 1s to 1h")
+	f.DurationVar(&cfg.GiveUp, "give-up", coordinator.DefaultGiveUp, "how long an agent may be silent before its session is taken over")
 	f.IntVar(&cfg.Slots, "slots", 1, "segments encoded at the same time")
 	f.StringVar(&level, "log-level", "info", "trace, debug, info, warn or error")
 	return c

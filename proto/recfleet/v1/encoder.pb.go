@@ -430,7 +430,8 @@ type SegmentSource struct {
 	Height     int32                  `protobuf:"varint,7,opt,name=height,proto3" json:"height,omitempty"`
 	StartTime  *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
 	Duration   *durationpb.Duration   `protobuf:"bytes,9,opt,name=duration,proto3" json:"duration,omitempty"`
-	// 32 bytes each; see SegmentSealed.
+	// 32 bytes each; see SegmentSealed. A chain_start of zeros is not known: the chunks before the segment were lost with
+	// their agent, and the chain is taken up at the first chunk.
 	ChainStart    []byte `protobuf:"bytes,10,opt,name=chain_start,json=chainStart,proto3" json:"chain_start,omitempty"`
 	ChainEnd      []byte `protobuf:"bytes,11,opt,name=chain_end,json=chainEnd,proto3" json:"chain_end,omitempty"`
 	unknownFields protoimpl.UnknownFields
