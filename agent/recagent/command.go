@@ -18,34 +18,27 @@ import (
 	"github.com/recfleet/recfleet/agent/seat"
 	"github.com/recfleet/recfleet/agent/session"
 	"github.com/recfleet/recfleet/agent/x11"
+	"github.com/recfleet/recfleet/internal/program"
 )
 
 const (
 	defaultSpool = "/var/lib/recfleet/spool"
 	defaultWait  = 50 * time.Second
-
-	exitFailed   = 1
-	exitBadInput = 2
 )
 
 // command is one call of the program with what it gets from outside.
 type command struct {
 	args           []string
 	stdout, stderr io.Writer
-	lookup         func(string) (string, bool)
+	getenv         func(string) string
 	environ        func() []string
-	root           string // below which the system lies; "/", but for tests
-	program        func() (string, error)
+	root           string                 // below which the system lies; "/", but for tests
+	self           func() (string, error) // path of this program
 	version        string
 	exit           func(int)
 
 	ran bool // the command line was understood
 }
-
-// badInput is an error of whoever called.
-type badInput struct{ error }
-
-func (b badInput) Unwrap() error { return b.error }
 
 // execute runs the command and returns its exit code. What went wrong is one line on stderr.
 func (c *command) execute() int {
@@ -54,7 +47,7 @@ func (c *command) execute() int {
 		SilenceUsage: true, SilenceErrors: true, Args: cobra.NoArgs,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			c.ran = true
-			return c.environment(cmd.Flags())
+			return program.FromEnvironment(cmd.Flags(), c.getenv)
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -72,16 +65,15 @@ func (c *command) execute() int {
 
 // code returns the exit code of an error.
 func (c *command) code(err error) int {
-	var bad badInput
 	var told *toldError
 	switch {
 	case errors.As(err, &told):
 		return told.code
-	case !c.ran, errors.As(err, &bad), errors.Is(err, x11.ErrNoDisplay), errors.Is(err, x11.ErrRefused), errors.Is(err, session.ErrCredentials),
+	case !c.ran, program.IsBadInput(err), errors.Is(err, x11.ErrNoDisplay), errors.Is(err, x11.ErrRefused), errors.Is(err, session.ErrCredentials),
 		errors.Is(err, seat.ErrNone), errors.Is(err, seat.ErrSeveral), errors.Is(err, seat.ErrWayland):
-		return exitBadInput
+		return program.ExitBadInput
 	}
-	return exitFailed
+	return program.ExitFailed
 }
 
 // toldError is a failure that the launched process told of.
@@ -94,22 +86,6 @@ func (t *toldError) Error() string { return t.text }
 
 func oneLine(err error) string {
 	return strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
-}
-
-// environment sets every flag that was not given from its twin: --spool-dir from RECFLEET_SPOOL_DIR.
-func (c *command) environment(flags *pflag.FlagSet) error {
-	var failed error
-	flags.VisitAll(func(f *pflag.Flag) {
-		name := "RECFLEET_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
-		v, ok := c.lookup(name)
-		if !ok || v == "" || f.Changed || f.Hidden || f.Name == "help" || f.Name == "version" || failed != nil {
-			return
-		}
-		if err := flags.Set(f.Name, v); err != nil {
-			failed = badInput{fmt.Errorf("%s: %w", name, err)}
-		}
-	})
-	return failed
 }
 
 // settingsFlags are the flags that say what to record and for whom.
@@ -140,7 +116,7 @@ func (c *command) settings(f settingsFlags) (hook.Settings, error) {
 	if f.config != "" {
 		var err error
 		if s, err = hook.Load(f.config); err != nil {
-			return s, badInput{err}
+			return s, program.BadInput(err)
 		}
 	}
 	for _, from := range []struct {
@@ -156,7 +132,7 @@ func (c *command) settings(f settingsFlags) (hook.Settings, error) {
 		}
 		b, err := read(from.path)
 		if err != nil {
-			return s, badInput{fmt.Errorf("--%s: %w", from.flag, err)}
+			return s, program.BadInput(fmt.Errorf("--%s: %w", from.flag, err))
 		}
 		*from.to = strings.TrimSpace(string(b))
 	}
@@ -166,7 +142,7 @@ func (c *command) settings(f settingsFlags) (hook.Settings, error) {
 	s.Metadata = platform.Merge(platform.Environment("RECFLEET_META_", c.environ()), s.Metadata)
 	for _, pair := range f.meta {
 		if err := s.AddMetadata(pair); err != nil {
-			return s, badInput{err}
+			return s, program.BadInput(err)
 		}
 	}
 	var err error
@@ -174,10 +150,10 @@ func (c *command) settings(f settingsFlags) (hook.Settings, error) {
 		return s, err
 	}
 	if s.Address == "" {
-		return s, badInput{errors.New("no coordinator: give --config, or --coordinator with --ca and --token-file")}
+		return s, program.BadInput(errors.New("no coordinator: give --config, or --coordinator with --ca and --token-file"))
 	}
 	if err := s.Validate(); err != nil {
-		return s, badInput{err}
+		return s, program.BadInput(err)
 	}
 	return s, nil
 }
@@ -194,7 +170,7 @@ func spoolDir(names ...string) (string, error) {
 		if n != "" {
 			abs, err := filepath.Abs(n)
 			if err != nil {
-				return "", badInput{err}
+				return "", program.BadInput(err)
 			}
 			return abs, nil
 		}

@@ -12,12 +12,13 @@ import (
 
 	"github.com/recfleet/recfleet/agent/hook"
 	"github.com/recfleet/recfleet/internal/identity"
+	"github.com/recfleet/recfleet/internal/program"
 )
 
 // settingsFor returns what start would record with, given its arguments and environment.
 func settingsFor(t *testing.T, env map[string]string, args ...string) (hook.Settings, error) {
 	t.Helper()
-	c := &command{lookup: func(k string) (string, bool) { v, ok := env[k]; return v, ok }, environ: func() []string {
+	c := &command{getenv: func(k string) string { return env[k] }, environ: func() []string {
 		var all []string
 		for k, v := range env {
 			all = append(all, k+"="+v)
@@ -30,7 +31,7 @@ func settingsFor(t *testing.T, env map[string]string, args ...string) (hook.Sett
 	if err := cmd.ParseFlags(args); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.environment(cmd.Flags()); err != nil {
+	if err := program.FromEnvironment(cmd.Flags(), c.getenv); err != nil {
 		t.Fatal(err)
 	}
 	return c.settings(flags)
@@ -80,7 +81,7 @@ func TestFlagWinsOverEnvironmentOverFile(t *testing.T) {
 }
 
 func TestDisplayComesFromTheEnvironment(t *testing.T) {
-	c := &command{lookup: func(k string) (string, bool) { return ":7", k == "DISPLAY" }}
+	c := &command{getenv: func(k string) string { return map[string]string{"DISPLAY": ":7"}[k] }}
 	if w := c.wanted(hook.Settings{}); w.Display != ":7" {
 		t.Errorf("wanted %+v", w)
 	}
@@ -92,7 +93,7 @@ func TestDisplayComesFromTheEnvironment(t *testing.T) {
 func TestHelpGoesToStdout(t *testing.T) {
 	for _, args := range [][]string{nil, {"--help"}, {"start", "--help"}, {"--version"}} {
 		var out, errs bytes.Buffer
-		c := command{args: args, stdout: &out, stderr: &errs, lookup: func(string) (string, bool) { return "", false }, version: "1"}
+		c := command{args: args, stdout: &out, stderr: &errs, getenv: func(string) string { return "" }, version: "1"}
 		if code := c.execute(); code != 0 || out.Len() == 0 || errs.Len() != 0 {
 			t.Errorf("%v: exit %d, %q, %q", args, code, out.String(), errs.String())
 		}

@@ -9,13 +9,14 @@ import (
 	"github.com/recfleet/recfleet/agent/hook"
 	"github.com/recfleet/recfleet/agent/platform"
 	"github.com/recfleet/recfleet/agent/seat"
+	"github.com/recfleet/recfleet/internal/program"
 )
 
 // wanted returns the desktop that was asked for: by flag, file, or the environment's DISPLAY.
 func (c *command) wanted(s hook.Settings) seat.Want {
 	w := seat.Want{Display: s.Display, User: s.User}
 	if w.Display == "" {
-		w.Display, _ = c.lookup("DISPLAY")
+		w.Display = c.getenv("DISPLAY")
 	}
 	return w
 }
@@ -25,19 +26,19 @@ func (c *command) wanted(s hook.Settings) seat.Want {
 func (c *command) desktop(ctx context.Context, s *hook.Settings) (at seat.Seat, authority string, err error) {
 	want := c.wanted(*s)
 	access := hook.Access{Authority: s.Authority, SpoolDir: s.SpoolDir}
-	if path, _ := c.lookup("XAUTHORITY"); path != "" && s.Display == "" && want.Display != "" {
+	if path := c.getenv("XAUTHORITY"); path != "" && s.Display == "" && want.Display != "" {
 		access.Authority = path // it goes with DISPLAY
 	} else if access.Fallback = path; path == "" {
-		home, _ := c.lookup("HOME")
+		home := c.getenv("HOME")
 		if path = filepath.Join(home, ".Xauthority"); home != "" && readable(path) {
 			access.Fallback = path
 		}
 	}
 	if access.Seat, err = (seat.Finder{Root: c.root}).Await(ctx, want); err != nil {
-		return at, "", badInput{err}
+		return at, "", program.BadInput(err)
 	}
 	if authority, err = access.Open(ctx); err != nil {
-		return at, "", badInput{err}
+		return at, "", program.BadInput(err)
 	}
 	s.Display = access.Seat.Display
 	return access.Seat, authority, nil
@@ -60,7 +61,7 @@ func (c *command) name(s *hook.Settings, login string) []string {
 	told := platform.Read(c.root, c.environ())
 	for _, name := range []string{"USER", "LOGNAME"} {
 		if login == "" {
-			login, _ = c.lookup(name)
+			login = c.getenv(name)
 		}
 	}
 	if u, err := user.Current(); err == nil && login == "" {

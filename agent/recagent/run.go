@@ -15,6 +15,7 @@ import (
 
 	"github.com/recfleet/recfleet/agent"
 	"github.com/recfleet/recfleet/agent/hook"
+	"github.com/recfleet/recfleet/internal/program"
 )
 
 // lookFor is how long run looks for the desktop; start has seen it already.
@@ -38,7 +39,7 @@ func (c *command) run() *cobra.Command {
 			err := c.record(cmd.Context(), flags, level, again, ready)
 			if ready != nil {
 				// Harmless where it has already told of its success.
-				told := hook.Ready{Error: "the recording was stopped before it began", Code: exitFailed}
+				told := hook.Ready{Error: "the recording was stopped before it began", Code: program.ExitFailed}
 				if err != nil {
 					told = hook.Ready{Error: oneLine(err), Code: c.code(err)}
 				}
@@ -65,10 +66,10 @@ func (c *command) record(ctx context.Context, flags settingsFlags, level string,
 	}
 	l := hclog.LevelFromString(level)
 	if l == hclog.NoLevel {
-		return badInput{errors.New("--log-level is not debug, info, warn or error")}
+		return program.BadInput(errors.New("--log-level is not debug, info, warn or error"))
 	}
 	if err := hook.Prepare(s.SpoolDir); err != nil {
-		return badInput{err}
+		return program.BadInput(err)
 	}
 	found, stopLooking := context.WithTimeout(ctx, lookFor)
 	at, authority, err := c.desktop(found, &s)
@@ -94,7 +95,7 @@ func (c *command) record(ctx context.Context, flags settingsFlags, level string,
 		log.Warn("platform file passed over", "reason", line)
 	}
 	if err := s.Validate(); err != nil {
-		return badInput{err}
+		return program.BadInput(err)
 	}
 	a := agent.New(agent.Config{
 		Coordinator: s.Client, Display: s.Display, Authority: authority, Admit: c.admit(s), User: s.User, SpoolDir: s.SpoolDir,
@@ -138,6 +139,6 @@ func (c *command) signals(drain func(), ended <-chan struct{}, log hclog.Logger)
 	case <-ended:
 	case s := <-signals:
 		log.Error("ended at once", "signal", s.String())
-		c.exit(exitFailed)
+		c.exit(program.ExitFailed)
 	}
 }

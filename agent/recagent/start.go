@@ -13,6 +13,7 @@ import (
 	"github.com/recfleet/recfleet/agent/control"
 	"github.com/recfleet/recfleet/agent/hook"
 	"github.com/recfleet/recfleet/agent/session"
+	"github.com/recfleet/recfleet/internal/program"
 )
 
 func (c *command) start() *cobra.Command {
@@ -28,7 +29,7 @@ func (c *command) start() *cobra.Command {
 				return err
 			}
 			if wait <= 0 {
-				return badInput{errors.New("--wait must be above 0")}
+				return program.BadInput(errors.New("--wait must be above 0"))
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), wait)
 			defer cancel()
@@ -48,7 +49,7 @@ func (c *command) start() *cobra.Command {
 // startRecording returns the id and the display of the session that records the desktop, a running one or a new one.
 func (c *command) startRecording(ctx context.Context, s hook.Settings) (id, display string, err error) {
 	if err := hook.Prepare(s.SpoolDir); err != nil {
-		return "", "", badInput{err}
+		return "", "", program.BadInput(err)
 	}
 	// One start at a time: the second finds what the first has done.
 	lock, err := hook.AwaitLock(ctx, s.SpoolDir, hook.StartLock)
@@ -64,7 +65,7 @@ func (c *command) startRecording(ctx context.Context, s hook.Settings) (id, disp
 		return "", "", err
 	}
 	if err := s.Reach(ctx); err != nil {
-		return "", "", badInput{err}
+		return "", "", program.BadInput(err)
 	}
 	if _, _, err := c.desktop(ctx, &s); err != nil {
 		return "", "", err
@@ -78,7 +79,7 @@ func (c *command) startRecording(ctx context.Context, s hook.Settings) (id, disp
 
 // launch starts the agent and waits until it records.
 func (c *command) launch(ctx context.Context, s hook.Settings) (string, error) {
-	program, err := c.program()
+	self, err := c.self()
 	if err != nil {
 		return "", fmt.Errorf("find this program: %w", err)
 	}
@@ -88,7 +89,7 @@ func (c *command) launch(ctx context.Context, s hook.Settings) (string, error) {
 		return "", err
 	}
 	l := hook.Launch{
-		Program: program, Args: []string{"supervise", "--spool-dir", s.SpoolDir, "--ready-fd", "3"}, Env: clean(c.environ()), SpoolDir: s.SpoolDir,
+		Program: self, Args: []string{"supervise", "--spool-dir", s.SpoolDir, "--ready-fd", "3"}, Env: clean(c.environ()), SpoolDir: s.SpoolDir,
 	}
 	ready, err := l.Run(ctx)
 	if err == nil && ready.Error != "" {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/recfleet/recfleet/agent/control"
 	"github.com/recfleet/recfleet/agent/spool"
+	"github.com/recfleet/recfleet/internal/program"
 )
 
 func (c *command) status() *cobra.Command {
@@ -19,7 +20,7 @@ func (c *command) status() *cobra.Command {
 		Use: "status", Short: "Tell what is being recorded", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if output != "text" && output != "json" {
-				return badInput{fmt.Errorf("-o %q is not text or json", output)}
+				return program.BadInput(fmt.Errorf("-o %q is not text or json", output))
 			}
 			dir, err := spoolDir(dir)
 			if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/recfleet/recfleet/agent/control"
 	"github.com/recfleet/recfleet/agent/hook"
 	"github.com/recfleet/recfleet/agent/spool"
+	"github.com/recfleet/recfleet/internal/program"
 )
 
 // stopMargin is what is left of the waiting time for the process to end after it has drained.
@@ -29,7 +30,7 @@ func (c *command) stop() *cobra.Command {
 				return err
 			}
 			if wait <= 0 {
-				return badInput{errors.New("--wait must be above 0")}
+				return program.BadInput(errors.New("--wait must be above 0"))
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), wait+stopMargin)
 			defer cancel()

@@ -29,14 +29,14 @@ func (c *command) supervise() *cobra.Command {
 				ready = os.NewFile(uintptr(readyFD), "ready")
 				syscall.CloseOnExec(readyFD)
 			}
-			program, err := c.program()
+			self, err := c.self()
 			if err != nil {
 				return err
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, syscall.SIGINT)
 			defer stop()
 			return c.keep(ctx, hook.Supervisor{
-				Program: program, Args: []string{"run", "--config", filepath.Join(dir, runFile), "--ready-fd", "3"}, Again: "--again", SpoolDir: dir, Ready: ready,
+				Program: self, Args: []string{"run", "--config", filepath.Join(dir, runFile), "--ready-fd", "3"}, Again: "--again", SpoolDir: dir, Ready: ready,
 				Logger: hclog.New(&hclog.LoggerOptions{Name: "supervisor", Level: hclog.Info, Output: c.stderr}),
 			})
 		},

@@ -38,6 +38,9 @@ type badInput struct{ error }
 
 func (b badInput) Unwrap() error { return b.error }
 
+// IsBadInput reports whether BadInput marked an error in the chain.
+func IsBadInput(err error) bool { return errors.As(err, new(badInput)) }
+
 // Run executes a command tree and returns the exit code. It blocks until the command returns.
 //
 // Every flag that is not given is taken from its twin in the environment: --data-dir from RECFLEET_DATA_DIR. An error
@@ -48,7 +51,7 @@ func Run(ctx context.Context, root *cobra.Command, env Environment) int {
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
-		if err := fromEnvironment(cmd.Flags(), env.Getenv); err != nil {
+		if err := FromEnvironment(cmd.Flags(), env.Getenv); err != nil {
 			return err
 		}
 		started = true
@@ -62,23 +65,24 @@ func Run(ctx context.Context, root *cobra.Command, env Environment) int {
 		return 0
 	}
 	fmt.Fprintf(env.Stderr, "%s: %s\n", root.Name(), strings.Join(strings.Fields(err.Error()), " "))
-	if errors.As(err, new(badInput)) || !started {
+	if IsBadInput(err) || !started {
 		return ExitBadInput
 	}
 	return ExitFailed
 }
 
-// fromEnvironment sets the flags that were not given from their twins.
-func fromEnvironment(flags *pflag.FlagSet, getenv func(string) string) error {
+// FromEnvironment sets the flags that were not given from their twins; hidden flags have none. The error is bad input and
+// names the twin.
+func FromEnvironment(flags *pflag.FlagSet, getenv func(string) string) error {
 	var err error
 	flags.VisitAll(func(f *pflag.Flag) {
 		name := "RECFLEET_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 		value := getenv(name)
-		if f.Changed || value == "" || f.Name == "help" || f.Name == "version" {
+		if f.Changed || f.Hidden || value == "" || f.Name == "help" || f.Name == "version" {
 			return
 		}
 		if setErr := flags.Set(f.Name, value); setErr != nil && err == nil {
-			err = fmt.Errorf("%s: %w", name, setErr)
+			err = BadInput(fmt.Errorf("%s: %w", name, setErr))
 		}
 	})
 	return err
