@@ -78,3 +78,42 @@ func TestServerStartedAnewWithAnotherCookie(t *testing.T) {
 	}
 	checkWhole(t, s)
 }
+
+// As on an instance: the system's server, locked, with a user's programs on it, and nothing but the user's number is told.
+func TestStartFindsAndOpensTheDesktop(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can have programs run as another user")
+	}
+	const person = 41500
+	x := desktop.StartConfig(t, desktop.Config{Width: 320, Height: 240, Locked: true})
+	c := startCoordinator(t)
+	p := build(t, c, x.Display())
+	args := []string{"start", "--config", p.config, "--spool-dir", p.spool, "--user", itoa(person)}
+	if code, _, errs := p.call(append(args, "--wait", "1s")...); code != 2 || !strings.Contains(errs, "no desktop to record") {
+		t.Errorf("nobody is logged in: exit %d, %q", code, errs)
+	}
+	said := make(chan string, 1)
+	go func() {
+		_, out, errs := p.call(append(args, "--wait", "20s")...)
+		said <- out + errs
+	}()
+	program := exec.Command("sleep", "600")
+	program.Env = []string{"DISPLAY=" + x.Display()}
+	program.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: person, Gid: person}, Pdeathsig: syscall.SIGKILL}
+	if err := program.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = program.Process.Kill()
+		_ = program.Wait()
+	}()
+	if out := <-said; !strings.HasPrefix(out, "recording session ") || !strings.HasSuffix(out, "on display "+x.Display()+"\n") {
+		t.Errorf("start: %q", out)
+	}
+	if code, _, errs := p.call("stop", "--spool-dir", p.spool, "--wait", "20s"); code != 0 {
+		t.Errorf("stop: exit %d, %q", code, errs)
+	}
+	if s := c.all()[0]; s.start.GetUser() != itoa(person) || s.gaps() != "" {
+		t.Errorf("start %v, gaps %s", s.start, s.gaps())
+	}
+}
