@@ -58,8 +58,9 @@ func TestS3AnswerLost(t *testing.T) {
 	})
 	s := openS3(t, g.makeBucket(t), addr, Config{})
 	info := mustPut(t, s, "a/v.mp4", noise(1, 300_000))
-	if n := puts.Load(); n != 2 {
-		t.Errorf("%d puts, want 2", n)
+	// More than one repetition where the refusal's own answer is lost, the body being still under way.
+	if n := puts.Load(); n < 2 {
+		t.Errorf("%d puts, want a repetition", n)
 	}
 	if got, err := s.Stat(t.Context(), "a/v.mp4"); err != nil || got != info {
 		t.Errorf("stat: got %+v, %v, want %+v", got, err, info)

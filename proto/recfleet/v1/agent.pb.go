@@ -525,7 +525,7 @@ func (*Event_MetadataChanged) isEvent_Body() {}
 
 func (*Event_MonitorsChanged) isEvent_Body() {}
 
-// EpochStarted says that a new FFmpeg process captures, with this geometry.
+// EpochStarted says that capture begins anew, with this geometry.
 type EpochStarted struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// From 1 in the session.

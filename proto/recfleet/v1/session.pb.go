@@ -514,7 +514,7 @@ func (x *Monitor) GetPrimary() bool {
 	return false
 }
 
-// Epoch is a stretch of a session captured by one FFmpeg process with one geometry.
+// Epoch is a stretch of a session captured with one geometry and without a break.
 type Epoch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// From 1 in its session.
