@@ -132,7 +132,7 @@ type Monitor struct {
 	Primary bool   `json:"primary,omitempty"`
 }
 
-// Epoch is a stretch of a session captured by one FFmpeg process with one geometry.
+// Epoch is a stretch of a session captured with one geometry and without a break.
 type Epoch struct {
 	Number   int // from 1
 	Start    time.Time
