@@ -29,6 +29,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"golang.org/x/sys/unix"
+
+	"github.com/recfleet/recfleet/internal/filelock"
 )
 
 // DefaultMaxBytes is the size of a spool for which nothing else was said.
@@ -68,7 +70,7 @@ type Spool struct {
 	maxBytes int64
 	scan     func(io.Reader) (Prefix, error)
 	log      hclog.Logger
-	lock     *os.File
+	lock     *filelock.Lock
 	bytes    atomic.Int64
 	sessions []*Session
 }
@@ -123,16 +125,12 @@ func Open(cfg Config) (*Spool, error) {
 	if err := Prepare(cfg.Dir); err != nil {
 		return nil, err
 	}
-	lock, err := os.OpenFile(filepath.Join(cfg.Dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open lock: %w", err)
+	lock, err := filelock.Take(filepath.Join(cfg.Dir, "lock"))
+	if errors.Is(err, filelock.ErrHeld) {
+		return nil, fmt.Errorf("lock %s: %w", cfg.Dir, ErrLocked)
 	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		_ = lock.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("lock %s: %w", cfg.Dir, ErrLocked)
-		}
-		return nil, fmt.Errorf("lock %s: %w", cfg.Dir, err)
+	if err != nil {
+		return nil, err
 	}
 	p := &Spool{dir: cfg.Dir, maxBytes: cfg.MaxBytes, scan: cfg.Scan, log: cfg.Logger, lock: lock}
 	if err := p.load(); err != nil {
@@ -194,7 +192,7 @@ func (p *Spool) Room() bool { return p.bytes.Load() <= p.maxBytes-p.maxBytes/10 
 
 // Close unlocks the spool. Sessions are closed by their own Close.
 func (p *Spool) Close() error {
-	if err := p.lock.Close(); err != nil {
+	if err := p.lock.Release(); err != nil {
 		return fmt.Errorf("unlock spool: %w", err)
 	}
 	return nil

@@ -14,6 +14,7 @@ import (
 
 	"github.com/recfleet/recfleet/coordinator"
 	"github.com/recfleet/recfleet/internal/bus"
+	"github.com/recfleet/recfleet/internal/filelock"
 	"github.com/recfleet/recfleet/internal/identity"
 	"github.com/recfleet/recfleet/internal/object"
 	"github.com/recfleet/recfleet/internal/program"
@@ -34,6 +35,11 @@ func (s settings) serve(ctx context.Context, stdout, stderr io.Writer) error {
 	if err := os.MkdirAll(s.dataDir, 0o700); err != nil {
 		return program.BadInput(err)
 	}
+	lock, err := filelock.Take(filepath.Join(s.dataDir, "lock"))
+	if err != nil {
+		return program.BadInput(fmt.Errorf("data directory: %w", err))
+	}
+	defer func() { _ = lock.Release() }()
 	logger := hclog.New(&hclog.LoggerOptions{Name: "reccoordinator", Level: hclog.LevelFromString(s.logLevel), Output: stderr})
 	authority, err := identity.OpenAuthority(identityDir(s.dataDir))
 	if err != nil {

@@ -22,6 +22,7 @@ import (
 	"github.com/recfleet/recfleet/encoder"
 	"github.com/recfleet/recfleet/internal/bus"
 	"github.com/recfleet/recfleet/internal/bus/embedded"
+	"github.com/recfleet/recfleet/internal/filelock"
 	"github.com/recfleet/recfleet/internal/identity"
 	"github.com/recfleet/recfleet/internal/object"
 )
@@ -61,6 +62,11 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	lock, err := filelock.Take(cfg.path("lock"))
+	if err != nil {
+		return fmt.Errorf("%w: data directory: %w", ErrConfig, err)
+	}
+	defer func() { _ = lock.Release() }()
 	authority, err := identity.OpenAuthority(cfg.path("identity"))
 	if err != nil {
 		return err

@@ -6,7 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"syscall"
+
+	"github.com/recfleet/recfleet/internal/filelock"
 )
 
 var leftover = regexp.MustCompile(`^[a-z0-9]{1,64}\.[0-9]+\.[0-9]+$`)
@@ -22,13 +23,12 @@ func Claim(dir string) (release func() error, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("claim work directory: %w", err)
 	}
-	lock, err := os.OpenFile(filepath.Join(dir, "encoder.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	lock, err := filelock.Take(filepath.Join(dir, "encoder.lock"))
+	if errors.Is(err, filelock.ErrHeld) {
+		return nil, fmt.Errorf("claim work directory: %s is used by another encoder", dir)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("claim work directory: %w", err)
-	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		lock.Close()
-		return nil, fmt.Errorf("claim work directory: %s is used by another encoder", dir)
 	}
 	entries, err := os.ReadDir(dir)
 	for _, e := range entries {
@@ -37,8 +37,7 @@ func Claim(dir string) (release func() error, err error) {
 		}
 	}
 	if err != nil {
-		lock.Close()
-		return nil, fmt.Errorf("claim work directory: %w", err)
+		return nil, errors.Join(fmt.Errorf("claim work directory: %w", err), lock.Release())
 	}
-	return lock.Close, nil
+	return lock.Release, nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"google.golang.org/grpc/health/grpc_health_v1"
 
+	"github.com/recfleet/recfleet/internal/filelock"
 	"github.com/recfleet/recfleet/internal/identity"
 	"github.com/recfleet/recfleet/internal/program"
 )
@@ -30,6 +31,15 @@ func TestBadInputIsOneLineAndExitCode2(t *testing.T) {
 	}
 	defer taken.Close()
 	data := filepath.Join(dir, "data")
+	used := filepath.Join(dir, "used")
+	if err := os.Mkdir(used, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := filelock.Take(filepath.Join(used, "lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = lock.Release() }()
 	for name, test := range map[string]struct {
 		args []string
 		want string
@@ -38,6 +48,7 @@ func TestBadInputIsOneLineAndExitCode2(t *testing.T) {
 		"an unknown flag":          {[]string{"--data-dir", data, "--fast"}, "--fast"},
 		"an argument":              {[]string{"--data-dir", data, "now"}, "now"},
 		"a file for a directory":   {[]string{"--data-dir", file}, "data directory"},
+		"a data directory in use":  {[]string{"--data-dir", used, "--listen", "127.0.0.1:0"}, "in use by another process"},
 		"no port":                  {[]string{"--data-dir", data, "--listen", "localhost"}, "listen"},
 		"a port in use":            {[]string{"--data-dir", data, "--listen", taken.Addr().String()}, "in use"},
 		"a broker's port in use":   {[]string{"--data-dir", data, "--listen", "127.0.0.1:0", "--bus-listen", taken.Addr().String()}, "in use"},
