@@ -36,7 +36,8 @@ func DecodeMP4(ctx context.Context, path string) ([]Picture, error) {
 	cmd := exec.CommandContext(ctx, "ffmpeg", "-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+info",
 		"-xerror", "-copyts", "-i", path, "-map", "0:v:0",
 		"-vf", fmt.Sprintf("showinfo=checksum=0,crop=%d:%d:0:0,format=gray", PatchWidth, PatchHeight),
-		"-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "gray", "pipe:1")
+		// Without the input's time base pictures that are closer than usual would fall on one tick.
+		"-fps_mode", "passthrough", "-enc_time_base", "-1", "-f", "rawvideo", "-pix_fmt", "gray", "pipe:1")
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	stdout, err := cmd.StdoutPipe()
