@@ -19,8 +19,8 @@ import (
 // Encoding a short recording takes about as long as the recording; a busy machine takes longer.
 const completionTimeout = 5 * time.Minute
 
-// startLatency is what may pass from the start of a session to its first frame without being a gap: three frame intervals.
-const startLatency = 600 * time.Millisecond
+// frameInterval is what may lie between two segments without being a gap, where the size changes.
+const frameInterval = 200 * time.Millisecond
 
 // waitForSession shows how far the session is until it is final.
 func waitForSession(ctx context.Context, cfg config, id string) (*recfleetv1.Session, error) {
@@ -103,7 +103,7 @@ func report(cfg config, s *recfleetv1.Session) error {
 	if s.GetGapCount() > 0 {
 		wrong = append(wrong, fmt.Errorf("%d gaps", s.GetGapCount()))
 	}
-	if missing := (whole - s.GetRecordedDuration().AsDuration() - s.GetGapDuration().AsDuration()).Abs(); missing > startLatency {
+	if missing := (whole - s.GetRecordedDuration().AsDuration() - s.GetGapDuration().AsDuration()).Abs(); missing > frameInterval {
 		wrong = append(wrong, fmt.Errorf("%s of the session are unaccounted for", missing))
 	}
 	return errors.Join(wrong...)
