@@ -51,7 +51,7 @@ func (c *Capture) begins(s *stream, at, now time.Time) error {
 		}
 	}
 	s.lent = true
-	s.place(c.epoch.enc.Picture())
+	s.place(c.epoch.pix)
 	return nil
 }
 
@@ -77,11 +77,11 @@ func (c *Capture) takeOver(s *stream, at time.Time) error {
 	if err != nil {
 		return fmt.Errorf("begin epoch: %w", err)
 	}
-	return c.beginEpoch(*c.want, enc, at)
+	return c.beginEpoch(*c.want, enc, newPicture(s.geometry), at)
 }
 
-// beginEpoch begins the next epoch with an encoder that nothing writes to any more.
-func (c *Capture) beginEpoch(g spool.Geometry, enc *screencodec.Encoder, at time.Time) error {
+// beginEpoch begins the next epoch with an encoder and memory that nothing writes to any more.
+func (c *Capture) beginEpoch(g spool.Geometry, enc *screencodec.Encoder, pix []byte, at time.Time) error {
 	cause := "capture restarted"
 	switch {
 	case c.epoch.number == 0:
@@ -89,7 +89,7 @@ func (c *Capture) beginEpoch(g spool.Geometry, enc *screencodec.Encoder, at time
 	case !sameSize(c.epoch.geometry, g):
 		cause = "geometry changed"
 	}
-	c.epoch = epoch{number: c.epoch.number + 1, geometry: g, enc: enc}
+	c.epoch = epoch{number: c.epoch.number + 1, geometry: g, enc: enc, pix: pix}
 	c.geometry.Store(&g)
 	c.log.Info("epoch started", "epoch", c.epoch.number, "width", g.Width, "height", g.Height, "cause", cause)
 	_, err := c.cfg.Sink.Append(spool.Event{Time: at, EpochStarted: &spool.EpochStarted{
@@ -98,7 +98,7 @@ func (c *Capture) beginEpoch(g spool.Geometry, enc *screencodec.Encoder, at time
 	return err
 }
 
-// keep records the encoder's picture. Where the spool is full, capture pauses.
+// keep records the epoch's picture. Where the spool is full, capture pauses.
 func (c *Capture) keep(at time.Time) error {
 	err := c.record(at)
 	if errors.Is(err, spool.ErrFull) {

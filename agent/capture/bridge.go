@@ -24,23 +24,27 @@ type bridge struct {
 	grabber *x11.Grabber // nil while there is no connection
 	retryAt time.Time
 	// spare is for pictures of a geometry that has no epoch yet.
-	spare *screencodec.Encoder
-	size  spool.Geometry
+	spare    *screencodec.Encoder
+	sparePix []byte
+	size     spool.Geometry
 }
 
-// encoder returns an encoder for a geometry's first picture. Until taken is called it is the same one.
-func (b *bridge) encoder(g spool.Geometry) (*screencodec.Encoder, error) {
+// encoder returns an encoder, and memory, for a geometry's first picture. Until taken is called they are the same ones.
+func (b *bridge) encoder(g spool.Geometry) (*screencodec.Encoder, []byte, error) {
 	if b.spare == nil || !sameSize(b.size, g) {
 		enc, err := screencodec.NewEncoder(screencodec.Config{Width: g.Width, Height: g.Height})
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		b.spare, b.size = enc, g
+		b.spare, b.sparePix, b.size = enc, newPicture(g), g
 	}
-	return b.spare, nil
+	return b.spare, b.sparePix, nil
 }
 
-func (b *bridge) taken() { b.spare = nil }
+func (b *bridge) taken() { b.spare, b.sparePix = nil, nil }
+
+// newPicture returns memory for a picture.
+func newPicture(g spool.Geometry) []byte { return make([]byte, g.Width*g.Height*pixelBytes) }
 
 // grab blocks until pix holds a picture of the whole screen, or it cannot be had.
 func (b *bridge) grab(cfg Config, g spool.Geometry, pix []byte) error {
@@ -107,16 +111,16 @@ func (c *Capture) span(now time.Time) error {
 	if wait, ok := c.bridgeIn(now); !ok || wait > 0 {
 		return nil
 	}
-	g, enc := *c.want, c.epoch.enc
+	g, enc, pix := *c.want, c.epoch.enc, c.epoch.pix
 	begins := enc == nil || !sameSize(c.epoch.geometry, g)
 	if begins {
 		var err error
-		if enc, err = c.bridge.encoder(g); err != nil {
+		if enc, pix, err = c.bridge.encoder(g); err != nil {
 			c.bridge.retryAt = now.Add(openRetry)
 			return nil //nolint:nilerr // too large a screen: the same is said where FFmpeg is not started for it
 		}
 	}
-	if err := c.bridge.grab(c.cfg, g, enc.Picture()); err != nil {
+	if err := c.bridge.grab(c.cfg, g, pix); err != nil {
 		c.log.Debug("bridge not built", "error", err)
 		return nil
 	}
@@ -128,7 +132,7 @@ func (c *Capture) span(now time.Time) error {
 	if begins {
 		c.drop(&c.cur)
 		c.bridge.taken()
-		if err := c.beginEpoch(g, enc, at); err != nil {
+		if err := c.beginEpoch(g, enc, pix, at); err != nil {
 			return err
 		}
 	}

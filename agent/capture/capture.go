@@ -98,6 +98,7 @@ type epoch struct {
 	number   int
 	geometry spool.Geometry
 	enc      *screencodec.Encoder // nil where the next picture begins another epoch
+	pix      []byte               // where its pictures are put
 }
 
 // New makes a capture; it starts nothing.

@@ -16,7 +16,7 @@ type segment struct {
 	start time.Time
 }
 
-// record adds the frame in the encoder's picture to the open segment, or to a new one.
+// record adds the epoch's picture to the open segment, or to a new one.
 func (c *Capture) record(at time.Time) error {
 	if !at.After(c.last) {
 		at = c.last.Add(time.Microsecond)
@@ -43,7 +43,7 @@ func (c *Capture) record(at time.Time) error {
 			return err
 		}
 	}
-	if _, err := enc.Encode(enc.Picture(), at.Sub(g.start)); err != nil {
+	if _, err := enc.Encode(c.epoch.pix, at.Sub(g.start)); err != nil {
 		return errors.Join(fmt.Errorf("encode frame: %w", err), c.seal(at))
 	}
 	c.last = at

@@ -35,7 +35,7 @@ type stream struct {
 
 	head  time.Time // when the last frame began to come, on the session's time line
 	fresh bool      // the next frame was taken after head
-	lent  bool      // a frame is being read into the encoder's picture
+	lent  bool      // a frame is being read into the epoch's picture
 	pace  pace
 }
 

@@ -3,6 +3,7 @@ package screencodec
 import (
 	"bytes"
 	"encoding/binary"
+	"image"
 )
 
 const colorBits = 0x00ffffff_00ffffff // two pixels without their fourth bytes
@@ -53,28 +54,63 @@ func lastDifference(a, b []byte) int {
 // (x1, y1), in pixels from the tile's corner. It is empty if y1 is 0.
 type span struct{ x0, y0, x1, y1 uint8 }
 
-// compare fills boxes, one per tile, with what differs between the pictures
-// and returns how many tiles do.
-func (g geometry) compare(cur, prev []byte, boxes []span) int {
+// compare fills boxes, one per tile, with what differs between the pictures in
+// the tiles that are seen, and returns in how many of them something does.
+func (g geometry) compare(cur, prev []byte, seen []bool, boxes []span) int {
 	clear(boxes)
 	changed := 0
-	stride := g.stride()
-	for y := range g.height {
-		a, b := cur[y*stride:(y+1)*stride], prev[y*stride:(y+1)*stride]
+	for ty := range g.rows {
+		see, line := seen[ty*g.cols:][:g.cols], boxes[ty*g.cols:][:g.cols]
+		for tx := 0; tx < g.cols; tx++ {
+			if !see[tx] {
+				continue
+			}
+			first := tx
+			for tx < g.cols && see[tx] {
+				tx++
+			}
+			changed += g.compareRun(cur, prev, line[first:tx], first, ty)
+		}
+	}
+	return changed
+}
+
+// compareRun is compare for neighboring tiles in a row, of which (tx, ty) is the
+// first.
+func (g geometry) compareRun(cur, prev []byte, boxes []span, tx, ty int) int {
+	changed := 0
+	x := tx << g.shift
+	run := rect{x, ty << g.shift, min((tx+len(boxes))<<g.shift, g.width) - x, min(1<<g.shift, g.height-ty<<g.shift)}
+	for y := range run.h {
+		a, b := g.row(cur, run, y), g.row(prev, run, y)
 		if bytes.Equal(a, b) {
 			continue
 		}
-		line := boxes[y>>g.shift*g.cols:][:g.cols]
-		ty := uint8(y & (1<<g.shift - 1))
-		for tx := range line {
-			x0, x1 := tx<<g.shift*4, min((tx+1)<<g.shift*4, stride)
-			s := &line[tx]
-			if s.widen(a[x0:x1], b[x0:x1], ty) {
+		for i := range boxes {
+			x0, x1 := i<<g.shift*4, min((i+1)<<g.shift*4, len(a))
+			if boxes[i].widen(a[x0:x1], b[x0:x1], uint8(y)) {
 				changed++
 			}
 		}
 	}
 	return changed
+}
+
+// touch sets the tiles that r touches.
+func (g geometry) touch(tiles []bool, r image.Rectangle) {
+	r = r.Intersect(image.Rect(0, 0, g.width, g.height))
+	if r.Empty() {
+		return
+	}
+	for ty := r.Min.Y >> g.shift; ty <= (r.Max.Y-1)>>g.shift; ty++ {
+		setAll(tiles[ty*g.cols+r.Min.X>>g.shift : ty*g.cols+(r.Max.X-1)>>g.shift+1])
+	}
+}
+
+func setAll(v []bool) {
+	for i := range v {
+		v[i] = true
+	}
 }
 
 // compareTile fills the box of one tile.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"image"
 	"io"
 	"time"
 
@@ -17,8 +18,7 @@ const (
 )
 
 // An Encoder writes the pictures of one screen to one stream after the other.
-// It keeps the last picture and one to be filled, and is not safe for
-// concurrent use.
+// It keeps the last picture and is not safe for concurrent use.
 type Encoder struct {
 	geometry geometry
 	interval int
@@ -30,15 +30,17 @@ type Encoder struct {
 	frames int
 	toKey  int // pictures until the next key picture
 
-	prev, cur []byte
-	boxes     []span
-	marked    []bool
-	photo     []bool // tiles that were one when last written
-	moves     *moveFinder
-	palette   *palette
-	slabs     *slabCoder
-	photos    []photo
-	chooser   chooser
+	prev    []byte
+	cur     []byte // the caller's, during a call
+	seen    []bool // tiles to be compared
+	boxes   []span
+	marked  []bool
+	photo   []bool // tiles that were one when last written
+	moves   *moveFinder
+	palette *palette
+	slabs   *slabCoder
+	photos  []photo
+	chooser chooser
 
 	zw     *zstd.Encoder
 	zout   sink
@@ -69,7 +71,7 @@ func newEncoder(cfg Config, shift uint) (*Encoder, error) {
 	}
 	e := &Encoder{
 		geometry: g, interval: cfg.KeyInterval, zw: zw,
-		prev: make([]byte, g.stride()*g.height), cur: make([]byte, g.stride()*g.height),
+		prev: make([]byte, g.stride()*g.height), seen: make([]bool, g.tiles()),
 		boxes: make([]span, g.tiles()), marked: make([]bool, g.tiles()), photo: make([]bool, g.tiles()),
 		moves: newMoveFinder(g), palette: newPalette(1 << (2 * shift)), slabs: newSlabCoder(g),
 	}
@@ -103,22 +105,35 @@ func (e *Encoder) write(b []byte) error {
 
 var errNotOpen = errors.New("no stream was begun")
 
-// Picture returns the memory in which the encoder wants the next picture:
-// filling it and handing it to Encode saves a copy. What it holds until then is
-// not defined. Encode may put another in its place.
-func (e *Encoder) Picture() []byte { return e.cur }
-
 // Encode writes one picture: BGR0 rows of 4*width bytes, the fourth byte of
 // every pixel ignored. at is its media time, which counts in microseconds and
-// must be larger than the one before. pix may be what Picture returned;
-// anything else is copied and stays the caller's. After an error of the writer
-// the stream is at its end, and Begin starts another.
+// must be larger than the one before. pix stays the caller's: it is read, never
+// written to, and may not change until Encode returns. After an error of the
+// writer the stream is at its end, and Begin starts another.
 func (e *Encoder) Encode(pix []byte, at time.Duration) (FrameInfo, error) {
+	setAll(e.seen)
+	return e.encodeSeen(pix, at)
+}
+
+// EncodeChanged is Encode for a caller that knows where the picture differs from
+// the one before: changed covers at least every pixel that does. Only the tiles
+// it touches are read, unless a key picture is due, which takes the whole
+// picture. Parts of rectangles outside the picture count for nothing. What is
+// written is what Encode would write.
+func (e *Encoder) EncodeChanged(pix []byte, changed []image.Rectangle, at time.Duration) (FrameInfo, error) {
+	clear(e.seen)
+	for _, r := range changed {
+		e.geometry.touch(e.seen, r)
+	}
+	return e.encodeSeen(pix, at)
+}
+
+func (e *Encoder) encodeSeen(pix []byte, at time.Duration) (FrameInfo, error) {
 	if err := e.ready(); err != nil {
 		return FrameInfo{}, err
 	}
-	if len(pix) != len(e.cur) {
-		return FrameInfo{}, fmt.Errorf("encode picture: %d bytes instead of %d", len(pix), len(e.cur))
+	if len(pix) != len(e.prev) {
+		return FrameInfo{}, fmt.Errorf("encode picture: %d bytes instead of %d", len(pix), len(e.prev))
 	}
 	if at < 0 {
 		return FrameInfo{}, fmt.Errorf("encode picture: time %v", at)
@@ -127,9 +142,8 @@ func (e *Encoder) Encode(pix []byte, at time.Duration) (FrameInfo, error) {
 	if at <= e.last || at-max(e.last, 0) > maxStep*time.Microsecond || at > maxTime*time.Microsecond {
 		return FrameInfo{}, fmt.Errorf("encode picture: time %v after %v", at, e.last)
 	}
-	if &pix[0] != &e.cur[0] {
-		copy(e.cur, pix)
-	}
+	e.cur = pix
+	defer func() { e.cur = nil }()
 	info, err := e.encode()
 	if err != nil {
 		e.err = err
@@ -186,7 +200,7 @@ func checksum(pix []byte) uint32 {
 	return crc32.Checksum(pix, castagnoli)
 }
 
-// encode makes the payload for the picture in e.cur and makes that the last.
+// encode makes the payload for the picture in e.cur and brings it into the last.
 func (e *Encoder) encode() (FrameInfo, error) {
 	e.begin()
 	info := FrameInfo{Kind: KindKey}
@@ -195,7 +209,7 @@ func (e *Encoder) encode() (FrameInfo, error) {
 		info.ChangedTiles = e.markAll()
 	} else {
 		info.Kind = KindChange
-		if info.ChangedTiles = e.geometry.compare(e.cur, e.prev, e.boxes); info.ChangedTiles == 0 {
+		if info.ChangedTiles = e.geometry.compare(e.cur, e.prev, e.seen, e.boxes); info.ChangedTiles == 0 {
 			info.Kind = KindRepeat
 			return info, nil
 		}
@@ -213,8 +227,23 @@ func (e *Encoder) encode() (FrameInfo, error) {
 	if err := e.compress(info.Kind); err != nil {
 		return info, err
 	}
-	e.prev, e.cur = e.cur, e.prev
+	e.keep(info.Kind)
 	return info, nil
+}
+
+// keep brings what changed into the last picture.
+func (e *Encoder) keep(kind Kind) {
+	if kind == KindKey {
+		copy(e.prev, e.cur)
+		return
+	}
+	for i, s := range e.boxes {
+		if r := e.geometry.box(i, s); s.y1 != 0 {
+			for y := range r.h {
+				copy(e.geometry.row(e.prev, r, y), e.geometry.row(e.cur, r, y))
+			}
+		}
+	}
 }
 
 // markAll marks every tile that is not all black: a key picture is the

@@ -57,8 +57,7 @@ func TestSecondStreamIsLikeTheFirst(t *testing.T) {
 			t.Fatal(err)
 		}
 		for k, p := range pictures {
-			copy(e.Picture(), p)
-			if _, err := e.Encode(e.Picture(), time.Duration(k)*200*time.Millisecond); err != nil {
+			if _, err := e.Encode(p, time.Duration(k)*200*time.Millisecond); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -35,6 +35,12 @@ func (g geometry) tile(i int) rect {
 	return rect{x, y, min(side, g.width-x), min(side, g.height-y)}
 }
 
+// box returns the place of a box in tile i.
+func (g geometry) box(i int, s span) rect {
+	t := g.tile(i)
+	return rect{t.x + int(s.x0), t.y + int(s.y0), int(s.x1) - int(s.x0), int(s.y1) - int(s.y0)}
+}
+
 // contains tells whether r is not empty and lies within the picture.
 func (g geometry) contains(r rect) bool {
 	return r.x >= 0 && r.y >= 0 && r.w > 0 && r.h > 0 && r.w <= g.width-r.x && r.h <= g.height-r.y

@@ -33,10 +33,9 @@ func (e *Encoder) tiles(kind Kind) {
 			e.raw = append(e.raw, tileKeep)
 			continue
 		}
-		t := e.geometry.tile(i)
-		r := rect{t.x + int(s.x0), t.y + int(s.y0), int(s.x1 - s.x0), int(s.y1 - s.y0)}
+		r := e.geometry.box(i, s)
 		flag := byte(0)
-		if r != t {
+		if r != e.geometry.tile(i) {
 			flag = tileBox
 		}
 		e.tile(i, r, flag, s)
