@@ -40,6 +40,9 @@ type client struct {
 	monitors bool
 
 	sequence uint16
+	queued   []byte
+	// ids is the first number that the client may give to what it makes.
+	ids uint32
 	// unread holds received bytes that are no whole packet yet. A deadline in the
 	// middle of a packet loses nothing.
 	unread []byte
@@ -111,32 +114,58 @@ func (c *client) close() error {
 	return nil
 }
 
-// send writes one request. body starts after the length field.
-func (c *client) send(opcode, data byte, body []byte) error {
-	request := make([]byte, 4, 4+len(body)+3)
-	request[0], request[1] = opcode, data
-	request = append(request, body...)
-	for len(request)%4 != 0 {
-		request = append(request, 0)
-	}
-	wire.PutUint16(request[2:], uint16(len(request)/4))
+// put queues one request, which flush writes, and returns its sequence number.
+// body starts after the length field.
+func (c *client) put(opcode, data byte, body []byte) (sequence uint16) {
+	size := (4 + len(body) + 3) &^ 3
+	c.queued = append(c.queued, opcode, data, byte(size/4), byte(size/4>>8))
+	c.queued = append(c.queued, body...)
+	c.queued = append(c.queued, make([]byte, size-4-len(body))...)
 	c.sequence++
-	if _, err := c.conn.Write(request); err != nil {
+	return c.sequence
+}
+
+// flush writes what is queued, in one piece: the server answers it without
+// turning to other clients in between, as far as that can be had.
+func (c *client) flush() error {
+	_, err := c.conn.Write(c.queued)
+	c.queued = c.queued[:0]
+	if err != nil {
 		// Even for a deadline: half a request cannot be taken back.
 		return fmt.Errorf("%w: %w", ErrLost, err)
 	}
 	return nil
 }
 
+// send writes one request.
+func (c *client) send(opcode, data byte, body []byte) error {
+	c.put(opcode, data, body)
+	return c.flush()
+}
+
 // call writes a request and returns its reply, taking in events on the way.
 func (c *client) call(opcode, data byte, body []byte) ([]byte, error) {
-	if err := c.send(opcode, data, body); err != nil {
+	sequence := c.put(opcode, data, body)
+	if err := c.flush(); err != nil {
 		return nil, err
 	}
+	return c.reply(sequence)
+}
+
+// reply takes in packets until the reply to that request, and returns it.
+func (c *client) reply(sequence uint16) ([]byte, error) {
 	for {
-		packet, err := c.answer()
-		if packet != nil || err != nil {
-			return packet, err
+		packet, err := c.next()
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		// Anything else is an event, or the answer to a question that was given up.
+		case packet[0] > packetReply || wire.Uint16(packet[2:]) != sequence:
+		case packet[0] == packetError:
+			return nil, &requestError{packet[10], wire.Uint16(packet[8:]), packet[1]}
+		default:
+			return packet, nil
 		}
 	}
 }
@@ -150,22 +179,6 @@ type requestError struct {
 
 func (e *requestError) Error() string {
 	return fmt.Sprintf("x server refused request %d.%d with error %d", e.major, e.minor, e.code)
-}
-
-// answer takes in one packet and returns it if it is the last request's reply.
-func (c *client) answer() ([]byte, error) {
-	packet, err := c.next()
-	if err != nil {
-		return nil, err
-	}
-	// Anything else is an event, or the answer to a question that was given up.
-	if packet[0] > packetReply || wire.Uint16(packet[2:]) != c.sequence {
-		return nil, nil
-	}
-	if packet[0] == packetError {
-		return nil, &requestError{packet[10], wire.Uint16(packet[8:]), packet[1]}
-	}
-	return packet, nil
 }
 
 // next returns the next packet, which is at least packetSize long.

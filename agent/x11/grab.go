@@ -4,34 +4,54 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"io"
 	"time"
 )
 
 const (
-	opGetImage    = 73
-	formatZPixmap = 2
-	allPlanes     = 0xffffffff
-	badMatch      = 8
-
-	// bandBytes bounds what one request asks for: the server holds the answer in
-	// its memory. Usual screens come in one band, at one instant.
-	bandBytes = 16 << 20
-	// maxPlace bounds a screen's sides, as a server's 16-bit coordinates do.
-	maxPlace = 32767
+	badMatch = 8
+	// maxPlace bounds a screen's sides, as a server's 16-bit coordinates do, and
+	// maxPixels the memory for a picture.
+	maxPlace  = 32767
+	maxPixels = 1 << 26
+	// trustEvery is how often what the server reports as changed is compared with
+	// what has changed.
+	trustEvery = 2 * time.Second
 )
 
 // ErrSize says that the screen is not as large as the picture that was wanted.
 var ErrSize = errors.New("screen has another size")
 
-// Grabber takes pictures of a screen, the pointer drawn in. It is for one
-// goroutine.
+// Picture is a picture of a whole screen, the pointer drawn in.
+type Picture struct {
+	// Pix holds BGR0 rows of 4*width bytes. It is the grabber's memory, the same
+	// for all pictures of one size, and keeps what it holds until the next Grab.
+	Pix []byte
+	// Changed says where the picture may differ from the last that was grabbed.
+	Changed []image.Rectangle
+}
+
+// Grabber takes pictures of a screen. It is for one goroutine.
+//
+// Where the server can, it puts pixels into memory that both share (MIT-SHM
+// 1.2) and tells which parts of the screen were drawn to (DAMAGE), and only
+// those are asked for. That report is not taken on trust: now and then the whole
+// screen is compared with it, and a server that keeps changes to itself is asked
+// for everything from then on.
 type Grabber struct {
 	name    string
 	timeout time.Duration
 	client  *client
 	// fixes is the extension's major opcode, 0 without pointers.
-	fixes byte
+	fixes  byte
+	shares sharing
+	damage damage
+
+	memory  memory
+	valid   bool // the memory holds the last picture
+	pointer pointer
+	// pending was reported as changed while the last picture was taken.
+	pending []image.Rectangle
+	trusted time.Time // when last compared
 }
 
 // OpenGrabber connects to a display; the errors are those of Open. The caller
@@ -43,7 +63,7 @@ func OpenGrabber(display string, opts Options) (*Grabber, error) {
 		g.client, err = connect(number, cookies, time.Now().Add(g.timeout))
 	}
 	if err == nil {
-		if err = errors.Join(g.client.pixels.check(), g.findFixes()); err != nil {
+		if err = errors.Join(g.client.pixels.check(), g.prepare()); err != nil {
 			err = errors.Join(err, g.client.close())
 		}
 	}
@@ -53,143 +73,199 @@ func OpenGrabber(display string, opts Options) (*Grabber, error) {
 	return g, nil
 }
 
-// Close ends the connection.
-func (g *Grabber) Close() error { return g.client.close() }
-
-// Grab fills pix with a picture of the whole screen as BGR0 rows of 4*width
-// bytes, and blocks until the server has sent it. It fails with ErrSize, and
-// what is in pix is of no use, where the screen is not of that size or was not
-// all the time. After any other error the grabber is of no more use.
-func (g *Grabber) Grab(width, height int, pix []byte) error {
-	if width < 1 || height < 1 || width > maxPlace || height > maxPlace || len(pix) != 4*width*height {
-		return fmt.Errorf("grab display %q: no picture of %dx%d in %d bytes", g.name, width, height, len(pix))
-	}
-	g.client.until(time.Now().Add(g.timeout))
-	if err := g.grab(width, height, pix); err != nil {
-		return fmt.Errorf("grab display %q: %w", g.name, err)
-	}
-	return nil
-}
-
-func (g *Grabber) grab(width, height int, pix []byte) error {
-	if err := g.checkSize(width, height); err != nil {
+// prepare learns what the server can do.
+func (g *Grabber) prepare() error {
+	if err := g.findFixes(); err != nil {
 		return err
 	}
-	stride := 4 * width
-	rows := max(bandBytes/stride, 1)
-	for y := 0; y < height; y += rows {
-		n := min(rows, height-y)
-		err := g.client.image(y, width, n, pix[y*stride:][:n*stride])
-		// The screen was made smaller since it was looked at.
-		if refused := (*requestError)(nil); errors.As(err, &refused) && refused.code == badMatch {
-			return fmt.Errorf("%w: %w", ErrSize, err)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if err := g.drawPointer(width, height, pix); err != nil {
+	var err error
+	if g.shares, err = g.client.findSharing(); err != nil || !g.shares.able || g.fixes == 0 {
 		return err
 	}
-	// A screen that grew meanwhile is in the picture in part.
-	return g.checkSize(width, height)
-}
-
-func (g *Grabber) checkSize(width, height int) error {
-	w, h, err := g.client.size()
-	if err == nil && (w != width || h != height) {
-		return fmt.Errorf("%w: %dx%d, not %dx%d", ErrSize, w, h, width, height)
-	}
+	g.damage, err = g.client.findDamage(g.fixes)
 	return err
 }
 
-// image reads rows of the root window from y on.
-func (c *client) image(y, width, height int, pix []byte) error {
-	body := words(c.root, uint32(y)<<16, uint32(width)|uint32(height)<<16, allPlanes)
-	if err := c.send(opGetImage, formatZPixmap, body); err != nil {
-		return err
+// Close ends the connection and frees the pictures' memory.
+func (g *Grabber) Close() error { return errors.Join(g.client.close(), g.memory.free()) }
+
+// Shared and Partial tell how pictures are taken: through memory that is shared
+// with the server, and only of what has changed.
+func (g *Grabber) Shared() bool { return g.shares.able }
+
+// Partial reports whether only what has changed is read. See Shared.
+func (g *Grabber) Partial() bool { return g.damage.able }
+
+// Grab takes a picture of the whole screen and blocks until the server has
+// delivered it. It fails with ErrSize where the screen is not of that size or
+// was not all the time; the next Grab is then of everything. After any other
+// error the grabber is of no more use.
+func (g *Grabber) Grab(width, height int) (Picture, error) {
+	if width < 1 || height < 1 || width > maxPlace || height > maxPlace || width*height > maxPixels {
+		return Picture{}, fmt.Errorf("grab display %q: no picture of %dx%d", g.name, width, height)
 	}
-	for {
-		if err := c.fill(packetSize); err != nil {
-			return err
+	g.client.until(time.Now().Add(g.timeout))
+	changed, err := g.grab(image.Rect(0, 0, width, height))
+	if err != nil {
+		g.valid = false
+		return Picture{}, fmt.Errorf("grab display %q: %w", g.name, err)
+	}
+	g.valid = true
+	return Picture{Pix: g.memory.pix, Changed: changed}, nil
+}
+
+func (g *Grabber) grab(screen image.Rectangle) ([]image.Rectangle, error) {
+	if g.memory.size != screen.Max {
+		if err := g.hold(screen.Max); err != nil {
+			return nil, err
 		}
-		// Only the picture itself is too large for next.
-		if c.unread[0] == packetReply && wire.Uint16(c.unread[2:]) == c.sequence {
-			break
+	}
+	pointer, drawn, err := g.look(screen)
+	if err != nil {
+		return nil, err
+	}
+	changed := append(g.pending, drawn...)
+	g.pending = nil
+	old := g.pointer
+	if !pointer.same(old) {
+		changed = append(changed, old.place.Intersect(screen), pointer.place.Intersect(screen))
+		g.pointer = pointer
+	}
+	switch {
+	case !g.valid || !g.damage.able:
+		g.pending, err = g.fetch(screen, all(screen))
+		g.trusted = time.Now()
+		return []image.Rectangle{screen}, err
+	case time.Since(g.trusted) >= trustEvery:
+		return g.compare(screen, append(changed, old.place))
+	case len(changed) > 0:
+		return g.update(screen, changed)
+	}
+	return nil, nil
+}
+
+func all(screen image.Rectangle) []rows { return []rows{rowsOf(screen)} }
+
+// update brings what has changed into the picture. What was drawn while it was
+// being read may be in it in part: then all is read again, at one instant.
+func (g *Grabber) update(screen image.Rectangle, changed []image.Rectangle) ([]image.Rectangle, error) {
+	bands := bandsOf(changed, g.pointer.place.Intersect(screen))
+	later, err := g.fetch(screen, bands)
+	if err == nil && !covered(later, bands) {
+		changed = append(changed, later...)
+		later, err = g.fetch(screen, all(screen))
+	}
+	g.pending = later
+	return append(changed, later...), err
+}
+
+// compare reads everything, and stops trusting the server's reports if more has
+// changed than they say.
+func (g *Grabber) compare(screen image.Rectangle, changed []image.Rectangle) ([]image.Rectangle, error) {
+	before := g.memory.sums()
+	later, err := g.fetch(screen, all(screen))
+	if err != nil {
+		return nil, err
+	}
+	// The pointer is in both, and may have been drawn otherwise.
+	changed = append(changed, later...)
+	told := bandsOf(append(changed, g.pointer.place), image.Rectangle{})
+	for i, sum := range g.memory.sums() {
+		if strip := (rows{i * stripRows, (i + 1) * stripRows}); sum != before[i] && !strip.touches(told) {
+			g.damage.able = false
+			return []image.Rectangle{screen}, nil
 		}
-		if _, err := c.answer(); err != nil {
-			return err
+	}
+	g.pending, g.trusted = later, time.Now()
+	return changed, nil
+}
+
+// look asks for what is drawn over the screen, what was drawn on it since it was
+// last asked, and whether it still has its size.
+func (g *Grabber) look(screen image.Rectangle) (p pointer, drawn []image.Rectangle, err error) {
+	c := g.client
+	size := c.put(opGetGeometry, 0, words(c.root))
+	shape := g.putPointer()
+	region := g.damage.put(c)
+	if err := c.flush(); err != nil {
+		return p, nil, err
+	}
+	if err := c.sizeIs(size, screen.Max); err != nil {
+		return p, nil, err
+	}
+	if p, err = g.pointerOf(shape); err != nil {
+		return p, nil, err
+	}
+	drawn, err = g.damage.region(c, region, screen)
+	return p, drawn, err
+}
+
+// fetch reads bands of the screen into the picture, draws the pointer where they
+// touch it, and returns what was drawn on the screen meanwhile.
+func (g *Grabber) fetch(screen image.Rectangle, bands []rows) ([]image.Rectangle, error) {
+	c := g.client
+	if !g.shares.able {
+		// A screen that is as large as that is a picture of some 10 ms.
+		if err := c.image(screen.Max, g.memory.pix); err != nil {
+			return nil, sizeError(err)
+		}
+		bands = all(screen)
+	}
+	var images []uint16
+	if g.shares.able {
+		for _, band := range bands {
+			images = append(images, g.shares.put(c, screen.Max.X, band))
 		}
 	}
-	head := c.unread[:packetSize]
-	if got := 4 * uint64(wire.Uint32(head[4:])); got != uint64(len(pix)) {
-		return fmt.Errorf("%w: picture of %d bytes, not %d", ErrLost, got, len(pix))
+	region := g.damage.put(c)
+	size := c.put(opGetGeometry, 0, words(c.root))
+	if err := c.flush(); err != nil {
+		return nil, err
 	}
-	c.unread = c.unread[packetSize:]
-	n := copy(pix, c.unread)
-	c.unread = c.unread[n:]
-	if _, err := io.ReadFull(c.conn, pix[n:]); err != nil {
-		return lost(err)
+	for _, sequence := range images {
+		// The screen may have been made smaller since it was looked at.
+		if _, err := c.reply(sequence); err != nil {
+			return nil, sizeError(err)
+		}
 	}
+	later, err := g.damage.region(c, region, screen)
+	if err != nil {
+		return nil, err
+	}
+	// A screen that grew meanwhile is in the picture in part.
+	if err := c.sizeIs(size, screen.Max); err != nil {
+		return nil, err
+	}
+	if rowsOf(g.pointer.place).touches(bands) {
+		g.pointer.draw(g.memory.pix, screen)
+	}
+	return later, nil
+}
+
+// hold gets memory for pictures of a size.
+func (g *Grabber) hold(size image.Point) error {
+	g.valid = false
+	if g.shares.able {
+		return g.share(size)
+	}
+	g.memory = memory{size: size, pix: make([]byte, 4*size.X*size.Y)}
 	return nil
 }
 
-// findFixes learns whether the server tells what its pointer looks like.
-func (g *Grabber) findFixes() error {
-	opcode, err := g.client.extension("XFIXES")
-	if err != nil || opcode == 0 {
-		return err
-	}
-	const queryVersion = 0
-	if _, err := g.client.call(opcode, queryVersion, words(4, 0)); err != nil {
-		return fmt.Errorf("read XFixes version: %w", err)
-	}
-	g.fixes = opcode
-	return nil
-}
-
-func (g *Grabber) drawPointer(width, height int, pix []byte) error {
-	if g.fixes == 0 {
-		return nil
-	}
-	const getCursorImage = 4
-	reply, err := g.client.call(g.fixes, getCursorImage, nil)
-	if refused := (*requestError)(nil); errors.As(err, &refused) {
-		return nil // there is no pointer
-	}
+func (c *client) sizeIs(sequence uint16, want image.Point) error {
+	reply, err := c.reply(sequence)
 	if err != nil {
 		return err
 	}
-	place, shape, err := parsePointer(reply)
-	if err != nil {
-		return err
+	if w, h := int(wire.Uint16(reply[16:])), int(wire.Uint16(reply[18:])); w != want.X || h != want.Y {
+		return fmt.Errorf("%w: %dx%d, not %dx%d", ErrSize, w, h, want.X, want.Y)
 	}
-	drawPointer(pix, image.Rect(0, 0, width, height), place, shape)
 	return nil
 }
 
-// parsePointer reads the answer to GetCursorImage: where the pointer is, and
-// its pixels, blue, green and red multiplied by alpha.
-func parsePointer(reply []byte) (place image.Rectangle, shape []byte, err error) {
-	at := func(i int) int { return int(wire.Uint16(reply[i:])) }
-	w, h := at(12), at(14)
-	if len(reply)-packetSize < 4*w*h {
-		return place, nil, fmt.Errorf("%w: pointer of %dx%d is cut", ErrLost, w, h)
+func sizeError(err error) error {
+	if refused := (*requestError)(nil); errors.As(err, &refused) && refused.code == badMatch {
+		return fmt.Errorf("%w: %w", ErrSize, err)
 	}
-	x, y := int(int16(at(8)))-at(16), int(int16(at(10)))-at(18)
-	return image.Rect(x, y, x+w, y+h), reply[packetSize:], nil
-}
-
-// drawPointer lays the pointer's shape over the picture.
-func drawPointer(pix []byte, screen, place image.Rectangle, shape []byte) {
-	seen := place.Intersect(screen)
-	for y := seen.Min.Y; y < seen.Max.Y; y++ {
-		for x := seen.Min.X; x < seen.Max.X; x++ {
-			from := shape[4*((y-place.Min.Y)*place.Dx()+x-place.Min.X):][:4]
-			to := pix[4*(y*screen.Dx()+x):][:4]
-			for i := range 3 {
-				to[i] = byte(min(int(from[i])+(int(to[i])*(255-int(from[3]))+127)/255, 255))
-			}
-		}
-	}
+	return err
 }

@@ -38,7 +38,9 @@ func (c *client) greet(cookie []byte) error {
 	answer := c.unread[:size]
 	c.unread = c.unread[size:]
 	var err error
-	c.root, c.pixels, err = parseSetup(answer)
+	if c.root, c.pixels, err = parseSetup(answer); err == nil {
+		c.ids = wire.Uint32(answer[12:])
+	}
 	return err
 }
 

@@ -28,6 +28,8 @@ type Config struct {
 	// Locked starts the server with an authority file of its own, so that only
 	// clients that show its cookie are let in. See Server.Authority.
 	Locked bool
+	// Without names extensions of the X protocol that the server is not to have.
+	Without []string
 	// Stderr receives what the X server says. Nil keeps the last of it for the
 	// error of a server that did not start.
 	Stderr io.Writer
@@ -73,6 +75,9 @@ func (s *Server) launch(ctx context.Context, cfg Config) error {
 		"-SecurityTypes", "None", "-localhost",
 		"-rfbport", "-1", "-rfbunixpath", filepath.Join(s.dir, "rfb"),
 		"-nolisten", "tcp", "-noreset", "-s", "0",
+	}
+	for _, name := range cfg.Without {
+		args = append(args, "-extension", name)
 	}
 	if cfg.Locked {
 		if err := s.writeAuthority(); err != nil {
