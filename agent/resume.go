@@ -129,11 +129,18 @@ func (a *Agent) goOn(ctx context.Context, registrar session.Registrar, s *spool.
 type resumedSink struct {
 	capture.Sink
 	past past
-	told bool // the gap before the first frame has its cause
+	told bool // of the gap before the first frame
 }
 
-// NewSegment opens a segment of an epoch after those of the past.
+// NewSegment opens a segment of an epoch after those of the past. The last segment of the past ends one interval after its last
+// frame: what lies between it and the first of the present is a gap however short it is, since no picture is said to have lasted.
 func (r *resumedSink) NewSegment(cfg spool.SegmentConfig) (*spool.Writer, error) {
+	if !r.told && cfg.Start.After(r.past.until) {
+		gap := spool.GapDeclared{Start: r.past.until, End: cfg.Start, Cause: causeRestarted}
+		if _, err := r.Sink.Append(spool.Event{Time: cfg.Start, GapDeclared: &gap}); err != nil {
+			return nil, err
+		}
+	}
 	cfg.Epoch += r.past.epochs
 	r.told = true
 	return r.Sink.NewSegment(cfg)
