@@ -23,7 +23,8 @@ func (c *Capture) took(s *stream, a arrival) error {
 	}
 	s.lent = false
 	s.deadline = now.Add(c.steadyPatience())
-	return c.keep(a.at)
+	c.epoch.followed = false
+	return c.keep(frame{pix: c.epoch.pix, at: a.at})
 }
 
 func (c *Capture) steadyPatience() time.Duration { return max(gapIntervals*c.interval, minPatience) }
@@ -50,6 +51,9 @@ func (c *Capture) begins(s *stream, at, now time.Time) error {
 			return err
 		}
 	}
+	if c.epoch.pix == nil {
+		c.epoch.pix = make([]byte, s.geometry.Width*s.geometry.Height*pixelBytes)
+	}
 	s.lent = true
 	s.place(c.epoch.pix)
 	return nil
@@ -65,7 +69,7 @@ func (c *Capture) adds(apart time.Duration, fresh bool) bool {
 	return apart >= c.interval/4
 }
 
-// takeOver makes the stream that delivers the wanted geometry the present one, in an epoch of its own unless the bridge has
+// takeOver makes the stream that delivers the wanted geometry the present one, in an epoch of its own unless the camera has
 // begun it.
 func (c *Capture) takeOver(s *stream, at time.Time) error {
 	c.drop(&c.cur)
@@ -77,11 +81,11 @@ func (c *Capture) takeOver(s *stream, at time.Time) error {
 	if err != nil {
 		return fmt.Errorf("begin epoch: %w", err)
 	}
-	return c.beginEpoch(*c.want, enc, newPicture(s.geometry), at)
+	return c.beginEpoch(*c.want, enc, at)
 }
 
-// beginEpoch begins the next epoch with an encoder and memory that nothing writes to any more.
-func (c *Capture) beginEpoch(g spool.Geometry, enc *screencodec.Encoder, pix []byte, at time.Time) error {
+// beginEpoch begins the next epoch with an encoder of its own.
+func (c *Capture) beginEpoch(g spool.Geometry, enc *screencodec.Encoder, at time.Time) error {
 	cause := "capture restarted"
 	switch {
 	case c.epoch.number == 0:
@@ -89,7 +93,7 @@ func (c *Capture) beginEpoch(g spool.Geometry, enc *screencodec.Encoder, pix []b
 	case !sameSize(c.epoch.geometry, g):
 		cause = "geometry changed"
 	}
-	c.epoch = epoch{number: c.epoch.number + 1, geometry: g, enc: enc, pix: pix}
+	c.epoch = epoch{number: c.epoch.number + 1, geometry: g, enc: enc}
 	c.geometry.Store(&g)
 	c.log.Info("epoch started", "epoch", c.epoch.number, "width", g.Width, "height", g.Height, "cause", cause)
 	_, err := c.cfg.Sink.Append(spool.Event{Time: at, EpochStarted: &spool.EpochStarted{
@@ -98,9 +102,9 @@ func (c *Capture) beginEpoch(g spool.Geometry, enc *screencodec.Encoder, pix []b
 	return err
 }
 
-// keep records the epoch's picture. Where the spool is full, capture pauses.
-func (c *Capture) keep(at time.Time) error {
-	err := c.record(at)
+// keep records a frame. Where the spool is full, capture pauses.
+func (c *Capture) keep(f frame) error {
+	err := c.record(f)
 	if errors.Is(err, spool.ErrFull) {
 		c.log.Error("spool is full", "error", err)
 		c.halt()

@@ -1,10 +1,13 @@
-// Package capture records an X display: it runs FFmpeg as the grabber, stamps frames with the session's time, and has them
-// compressed without loss into the segments of the spool.
+// Package capture records an X display: it takes pictures, stamps them with the session's time, and has them compressed
+// without loss into the segments of the spool.
 //
-// In come geometries of the display and raw frames; out go segments, and events for epochs and gaps. What always holds:
-// frames follow one another in time across epochs and segments; a stretch of more than three frame intervals without a frame
-// lies between two segments and is declared as a gap with its cause; while FFmpeg starts for a new geometry or after a
-// crash, or is late, the capture takes pictures itself at every instant at which one is due.
+// In come geometries of the display; out go segments, and events for epochs and gaps. What always holds: frames follow one
+// another in time across epochs and segments; a stretch of more than three frame intervals without a frame lies between two
+// segments and is declared as a gap with its cause.
+//
+// There are two ways to take pictures. The capture's own camera reads what has changed from memory that it shares with the X
+// server. Where that does not work, or where it is ordered, FFmpeg grabs, and the camera takes the pictures that are due
+// while FFmpeg starts for a new geometry or after a crash, or is late.
 package capture
 
 import (
@@ -50,12 +53,14 @@ type Sink interface {
 type Config struct {
 	Display string
 	// Authority is the path of the display's authority file; empty for the environment's.
-	Authority     string
-	FrameRate     int
+	Authority string
+	FrameRate int
+	// FFmpeg has FFmpeg take the pictures wherever it can, rather than only where the camera cannot.
+	FFmpeg        bool
 	SegmentLength time.Duration
 	// SegmentBytes ends a segment early when its stream is that large; 0 for no bound.
 	SegmentBytes int64
-	// Primed, where it is set, has the first frame already; Run takes it over.
+	// Primed, where it is set, has the first picture already; Run takes it over.
 	Primed *Primed
 	// Start is when the session began, Now its present.
 	Start time.Time
@@ -73,7 +78,7 @@ type Capture struct {
 	log      hclog.Logger
 
 	frames    atomic.Int64
-	bridged   atomic.Int64 // of the frames
+	shown     atomic.Int64 // of the frames, by the camera
 	lastFrame atomic.Int64 // nanoseconds since 1970, 0 before the first
 	geometry  atomic.Pointer[spool.Geometry]
 
@@ -82,8 +87,10 @@ type Capture struct {
 	want      *spool.Geometry
 	wanted    time.Time // since when
 	cur, next *stream
-	bridge    bridge
-	retryAt   time.Time
+	camera    camera
+	unable    bool      // the camera
+	due       time.Time // when the camera is to take the next picture
+	retryAt   time.Time // when FFmpeg is to be started again
 	backoff   time.Duration
 	full      bool
 	gapCause  string
@@ -98,13 +105,16 @@ type epoch struct {
 	number   int
 	geometry spool.Geometry
 	enc      *screencodec.Encoder // nil where the next picture begins another epoch
-	pix      []byte               // where its pictures are put
+	pix      []byte               // where FFmpeg's frames are put, nil before the first
+	followed bool                 // its last frame was the camera's last picture
 }
 
 // New makes a capture; it starts nothing.
 func New(cfg Config) *Capture {
 	interval := time.Second / time.Duration(cfg.FrameRate)
-	return &Capture{cfg: cfg, interval: interval, log: cfg.Logger, last: cfg.Start.Add(-interval), gapCause: "capture_starting"}
+	return &Capture{
+		cfg: cfg, interval: interval, log: cfg.Logger, last: cfg.Start.Add(-interval), due: cfg.Start, gapCause: starting,
+	}
 }
 
 // Frames returns how many frames were recorded and when the last one was taken, zero before the first.
@@ -123,7 +133,7 @@ func (c *Capture) Geometry() *spool.Geometry { return c.geometry.Load() }
 // display is away. FFmpeg that ends or hangs is started again. An error means that nothing more can be recorded.
 func (c *Capture) Run(ctx context.Context, geometries <-chan *spool.Geometry) error {
 	defer c.readers.Wait()
-	defer c.bridge.close()
+	defer c.camera.close()
 	defer c.halt()
 	if err := c.adopt(c.cfg.Primed); err != nil {
 		return errors.Join(err, c.finish())
@@ -171,7 +181,7 @@ func (c *Capture) setGeometry(g *spool.Geometry, now time.Time) error {
 	}
 	if before == nil || !sameSize(*before, *g) {
 		c.log.Info("geometry seen", "width", g.Width, "height", g.Height, "monitors", len(g.Monitors))
-		c.backoff, c.retryAt, c.bridge.retryAt = 0, now, now
+		c.backoff, c.retryAt, c.camera.retryAt = 0, now, now
 		if now.Sub(c.wanted) < settled {
 			c.retryAt = now.Add(settled)
 		}
@@ -205,7 +215,7 @@ func (c *Capture) tend(now time.Time) {
 		c.drop(&c.next)
 		return
 	}
-	if c.want == nil || c.next != nil || now.Before(c.retryAt) {
+	if c.want == nil || c.next != nil || !c.byFFmpeg() || now.Before(c.retryAt) {
 		return
 	}
 	s, err := startStream(c.cfg, *c.want)
@@ -230,16 +240,16 @@ func (c *Capture) patience(now time.Time) time.Duration {
 	if c.full {
 		d = min(d, time.Second)
 	}
-	if c.want != nil && c.next == nil && now.Before(c.retryAt) {
+	if c.want != nil && c.next == nil && c.byFFmpeg() && now.Before(c.retryAt) {
 		d = min(d, c.retryAt.Sub(now))
 	}
-	if wait, ok := c.bridgeIn(now); ok {
+	if wait, ok := c.cameraIn(now); ok {
 		d = min(d, wait)
 	}
 	return max(d, 0)
 }
 
-// lapse gives up on streams that have not delivered in time, and has the bridge take what is due.
+// lapse gives up on streams that have not delivered in time, and has the camera take what is due.
 func (c *Capture) lapse(now time.Time) error {
 	for _, s := range []*stream{c.cur, c.next} {
 		if s != nil && !now.Before(s.deadline) {
@@ -248,12 +258,15 @@ func (c *Capture) lapse(now time.Time) error {
 			c.lose(s, now)
 		}
 	}
-	return c.span(now)
+	return c.take(now)
 }
+
+// starting is a gap's cause for want of another.
+const starting = "capture_starting"
 
 // noteGap remembers why the next gap, if there is one, came to be: the first cause counts.
 func (c *Capture) noteGap(cause, detail string) {
-	if c.gapCause == "" {
+	if c.gapCause == "" || c.gapCause == starting {
 		c.gapCause, c.gapDetail = cause, detail
 	}
 }
@@ -266,6 +279,8 @@ func (c *Capture) lose(s *stream, now time.Time) {
 	} else {
 		c.drop(&c.next)
 	}
+	// Perhaps the camera can do it again.
+	c.unable, c.camera.failing = false, time.Time{}
 	c.delay(now)
 }
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/recfleet/recfleet/agent/spool"
 	"github.com/recfleet/recfleet/test/desktop"
 )
 
@@ -21,7 +22,7 @@ func kills(few, many int) int {
 // FFmpeg is killed and stopped at any instant; the pictures due are taken without it.
 func TestKilledAndHangingFFmpegIsStartedAgain(t *testing.T) {
 	x := desktop.Start(t, 640, 480)
-	k, counter := watched(t, x, nil)
+	k, counter := watched(t, x, func(c *Config, _ *spool.Config) { c.FFmpeg = true })
 	k.awaitFrames(3)
 	random := rand.New(rand.NewPCG(1, 2))
 	n := kills(6, 60)
@@ -36,7 +37,7 @@ func TestKilledAndHangingFFmpegIsStartedAgain(t *testing.T) {
 		}
 		<-time.After(time.Duration(random.IntN(900)) * time.Millisecond)
 	}
-	k.awaitFFmpeg()
+	k.awaitSteady()
 	pictures := k.finish(counter)
 	missing := lost(pictures, k.capture.interval)
 	t.Logf("%d faults, %d pictures, %d instants lost, gaps %+v", n, len(pictures), missing, gaps(k.events()))

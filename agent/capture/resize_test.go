@@ -67,11 +67,13 @@ func (k *sitting) finish(counter *desktop.Counter) []picture {
 	return pictures
 }
 
-// Until FFmpeg delivers in the new size, the pictures due are taken without it: an instant may be lost at a change, when it
+// Where FFmpeg grabs, the pictures due are taken without it until it delivers in the new size. An instant may be lost at a change, when it
 // falls between the change and the event that tells of it.
-func TestResizeLosesAtMostOneInstant(t *testing.T) {
+func TestResizeLosesAtMostOneInstant(t *testing.T) { withBoth(t, resizes) }
+
+func resizes(t *testing.T, order func(*Config, *spool.Config)) {
 	x := desktop.Start(t, 800, 600)
-	k, counter := watched(t, x, func(c *Config, _ *spool.Config) { c.SegmentLength = 2 * time.Second })
+	k, counter := watched(t, x, func(c *Config, p *spool.Config) { c.SegmentLength = 2 * time.Second; order(c, p) })
 	k.awaitFrames(8)
 	sizes := [][2]int{{1025, 769}, {640, 480}, {801, 603}, {32, 32}, {8192, 401}, {800, 600}}
 	var changed []time.Time
@@ -80,7 +82,7 @@ func TestResizeLosesAtMostOneInstant(t *testing.T) {
 		if err := x.Resize(size[0], size[1]); err != nil {
 			t.Fatal(err)
 		}
-		k.awaitFFmpeg()
+		k.awaitSteady()
 	}
 	pictures := k.finish(counter)
 	if all := gaps(k.events()); len(all) > 1 { // the first is before the first picture
@@ -108,9 +110,11 @@ func TestResizeLosesAtMostOneInstant(t *testing.T) {
 	}
 }
 
-func TestFlappingGeometry(t *testing.T) {
+func TestFlappingGeometry(t *testing.T) { withBoth(t, flaps) }
+
+func flaps(t *testing.T, order func(*Config, *spool.Config)) {
 	x := desktop.Start(t, 800, 600)
-	k, counter := watched(t, x, nil)
+	k, counter := watched(t, x, order)
 	k.awaitFrames(5)
 	for _, pause := range []time.Duration{0, 100 * time.Millisecond} {
 		for i := range 10 {
@@ -119,7 +123,7 @@ func TestFlappingGeometry(t *testing.T) {
 			}
 			<-time.After(pause)
 		}
-		k.awaitFFmpeg()
+		k.awaitSteady()
 	}
 	pictures := k.finish(counter)
 	n := lost(pictures, k.capture.interval)

@@ -3,6 +3,7 @@ package capture
 import (
 	"errors"
 	"fmt"
+	"image"
 	"time"
 
 	"github.com/recfleet/recfleet/agent/spool"
@@ -16,8 +17,17 @@ type segment struct {
 	start time.Time
 }
 
-// record adds the epoch's picture to the open segment, or to a new one.
-func (c *Capture) record(at time.Time) error {
+// frame is one that is to be recorded.
+type frame struct {
+	pix     []byte
+	changed []image.Rectangle // what is different from the frame before, where that is told
+	told    bool
+	at      time.Time
+}
+
+// record adds a frame to the open segment, or to a new one.
+func (c *Capture) record(f frame) error {
+	at := f.at
 	if !at.After(c.last) {
 		at = c.last.Add(time.Microsecond)
 	}
@@ -43,7 +53,7 @@ func (c *Capture) record(at time.Time) error {
 			return err
 		}
 	}
-	if _, err := enc.Encode(c.epoch.pix, at.Sub(g.start)); err != nil {
+	if err := f.encode(enc, at.Sub(g.start)); err != nil {
 		return errors.Join(fmt.Errorf("encode frame: %w", err), c.seal(at))
 	}
 	c.last = at
@@ -53,6 +63,15 @@ func (c *Capture) record(at time.Time) error {
 		return errors.Join(err, c.seal(at.Add(c.interval)))
 	}
 	return nil
+}
+
+func (f frame) encode(enc *screencodec.Encoder, at time.Duration) (err error) {
+	if f.told {
+		_, err = enc.EncodeChanged(f.pix, f.changed, at)
+	} else {
+		_, err = enc.Encode(f.pix, at)
+	}
+	return err
 }
 
 // large says that a segment is to be ended for its size.

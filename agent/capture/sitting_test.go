@@ -82,11 +82,21 @@ func (k *sitting) awaitFrames(n int64) {
 	await(k.t, func() bool { got, _ := k.capture.Frames(); return got >= n })
 }
 
-// awaitFFmpeg waits until FFmpeg delivers.
-func (k *sitting) awaitFFmpeg() {
+// awaitSteady waits until pictures come again as they are to: from FFmpeg, where that was ordered.
+func (k *sitting) awaitSteady() {
 	k.t.Helper()
-	n := k.capture.frames.Load() - k.capture.bridged.Load()
-	await(k.t, func() bool { return k.capture.frames.Load()-k.capture.bridged.Load() >= n+3 })
+	steady := k.capture.frames.Load
+	if k.capture.cfg.FFmpeg {
+		steady = func() int64 { return k.capture.frames.Load() - k.capture.shown.Load() }
+	}
+	n := steady()
+	await(k.t, func() bool { return steady() >= n+3 })
+}
+
+// withBoth runs a test with pictures of the camera, and with FFmpeg's.
+func withBoth(t *testing.T, test func(t *testing.T, order func(*Config, *spool.Config))) {
+	t.Run("camera", func(t *testing.T) { test(t, func(*Config, *spool.Config) {}) })
+	t.Run("ffmpeg", func(t *testing.T) { test(t, func(c *Config, _ *spool.Config) { c.FFmpeg = true }) })
 }
 
 func await(t *testing.T, ok func() bool) {

@@ -1,5 +1,5 @@
 // Package x11 tells the agent how large an X display is and when that changes,
-// and takes a picture of it where FFmpeg cannot.
+// and takes pictures of it.
 //
 // In comes a display's name and, where the display is locked, the authority
 // file of its server. Out come geometries: the size of the screen and the
