@@ -11,12 +11,14 @@ recorder=(ffmpeg)
 desktop=(tigervnc-standalone-server xauth x11-utils x11-xserver-utils x11-apps xterm openbox fonts-dejavu-core procps)
 # A C compiler for the race detector.
 compiler=(gcc libc6-dev)
+# A server for the catalog's tests.
+database=(postgresql)
 # Hosts in network namespaces, whose network tests can cut.
 network=(iproute2)
 
 case "${1-}" in
 demo) packages=("${recorder[@]}" "${desktop[@]}") ;;
-test) packages=("${recorder[@]}" "${desktop[@]}" "${compiler[@]}" "${network[@]}") ;;
+test) packages=("${recorder[@]}" "${desktop[@]}" "${compiler[@]}" "${database[@]}" "${network[@]}") ;;
 *)
 	echo "usage: tools/packages.sh demo|test" >&2
 	exit 2

@@ -1,5 +1,5 @@
 // Package catalog is the database of sessions with their epochs, segments, gaps, events and jobs, and the only place that
-// speaks SQL.
+// speaks SQL: SQLite for one coordinator, Postgres where several share one catalog.
 //
 // What comes in is plain Go: facts that the rest of the coordinator has checked. What goes out is plain Go as well. Every
 // method is one transaction: it happens wholly or not at all, and what a method has returned without error survives a
@@ -13,11 +13,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
-	"path/filepath"
+	"math/rand/v2"
 	"time"
-
-	_ "modernc.org/sqlite" // the driver named "sqlite"
 
 	"github.com/recfleet/recfleet/internal/chunk"
 )
@@ -42,45 +39,28 @@ var (
 	ErrPageToken = errors.New("page token is not valid for this query")
 )
 
-// Catalog is an open database. It is safe for concurrent use.
+// Catalog is an open database. It is safe for concurrent use, and on Postgres several may be open on one database.
 type Catalog struct {
-	// SQLite has one writer at a time: giving it one connection makes writers wait in Go, in order, not in busy loops.
-	write *sql.DB
-	read  *sql.DB
+	write, read *sql.DB
+	dialect     dialect
 }
 
-// Open opens the SQLite database at path, making it and bringing its tables to the present form where needed.
-func Open(ctx context.Context, path string) (*Catalog, error) {
-	write, err := sql.Open("sqlite", dsn(path, false))
+// Open opens the database at a location (see ParseLocation), making a SQLite file where there is none, and brings its
+// tables to the present form where needed. Several may do so at once.
+func Open(ctx context.Context, location string) (*Catalog, error) {
+	at, err := ParseLocation(location)
 	if err != nil {
-		return nil, fmt.Errorf("open catalog %s: %w", path, err)
+		return nil, err
 	}
-	write.SetMaxOpenConns(1)
-	if err := migrate(ctx, write); err != nil {
-		return nil, errors.Join(fmt.Errorf("open catalog %s: %w", path, err), write.Close())
-	}
-	read, err := sql.Open("sqlite", dsn(path, true))
+	dialect, write, read, err := at.open()
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open catalog %s: %w", path, err), write.Close())
+		return nil, fmt.Errorf("open catalog %s: %w", at, err)
 	}
-	read.SetMaxOpenConns(4)
-	return &Catalog{write: write, read: read}, nil
-}
-
-// dsn names the database and how to open it: every commit is on the disk before it returns.
-func dsn(path string, readOnly bool) string {
-	pragmas := []string{
-		"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "busy_timeout(5000)", "cache_size(-65536)", "temp_store(MEMORY)",
+	c := &Catalog{write: write, read: read, dialect: dialect}
+	if err := c.migrate(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open catalog %s: %w", at, err), c.Close())
 	}
-	q := url.Values{}
-	if readOnly {
-		pragmas = append(pragmas, "query_only(1)")
-	} else {
-		q.Set("_txlock", "immediate")
-	}
-	q["_pragma"] = pragmas
-	u := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path), RawQuery: q.Encode()}
-	return u.String()
+	return c, nil
 }
 
 // Close closes the database. Calls that are under way fail.
@@ -88,39 +68,20 @@ func (c *Catalog) Close() error {
 	return errors.Join(c.read.Close(), c.write.Close())
 }
 
-// update runs f in a transaction that writes.
-func (c *Catalog) update(ctx context.Context, f func(tx *sql.Tx) error) error {
-	tx, err := c.write.BeginTx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("begin: %w", err)
-	}
-	if err := f(tx); err != nil {
-		return errors.Join(err, ignoreDone(tx.Rollback()))
-	}
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("commit: %w", err)
-	}
-	return nil
-}
-
-// view runs f in a transaction that reads: everything in it is of one instant.
-func (c *Catalog) view(ctx context.Context, f func(tx *sql.Tx) error) error {
-	tx, err := c.read.BeginTx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("begin: %w", err)
-	}
-	return errors.Join(f(tx), ignoreDone(tx.Rollback()))
-}
-
-func ignoreDone(err error) error {
-	if errors.Is(err, sql.ErrTxDone) {
+// pause waits a random while that grows with the tries.
+func pause(ctx context.Context, try int) error {
+	wait := time.NewTimer(rand.N(time.Duration(try) * 10 * time.Millisecond))
+	defer wait.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-wait.C:
 		return nil
 	}
-	return err
 }
 
 // rows calls scan for every row of a query.
-func rows(ctx context.Context, tx *sql.Tx, scan func(row scanner) error, query string, args ...any) error {
+func rows(ctx context.Context, tx *txn, scan func(row scanner) error, query string, args ...any) error {
 	rs, err := tx.QueryContext(ctx, query, args...)
 	if err != nil {
 		return err
@@ -134,7 +95,7 @@ func rows(ctx context.Context, tx *sql.Tx, scan func(row scanner) error, query s
 }
 
 // exec runs a statement and returns how many rows it changed.
-func exec(ctx context.Context, tx *sql.Tx, query string, args ...any) (int64, error) {
+func exec(ctx context.Context, tx *txn, query string, args ...any) (int64, error) {
 	r, err := tx.ExecContext(ctx, query, args...)
 	if err != nil {
 		return 0, err

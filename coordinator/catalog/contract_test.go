@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -39,27 +38,9 @@ var contract = map[string]func(t *testing.T, open opener){
 	"sessions are listed by page":         testList,
 	"totals are summed":                   testTotals,
 	"nothing is lost by a restart":        testReopen,
-}
-
-func TestSQLite(t *testing.T) {
-	for name, test := range contract {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			path := filepath.Join(t.TempDir(), "catalog ?#%.db")
-			test(t, func() *catalog.Catalog {
-				c, err := catalog.Open(t.Context(), path)
-				if err != nil {
-					t.Fatal(err)
-				}
-				t.Cleanup(func() {
-					if err := c.Close(); err != nil {
-						t.Error(err)
-					}
-				})
-				return c
-			})
-		})
-	}
+	"coordinators share the jobs":         testSharedLeases,
+	"coordinators share the sessions":     testSharedWrites,
+	"coordinators share the rescue":       testSharedRescue,
 }
 
 var epoch = time.Date(2026, 9, 3, 12, 0, 0, 123456789, time.UTC)

@@ -19,7 +19,7 @@ const MaxMetadata = 64
 // does not follow the one before or monitors come with another size than the present epoch's, with ErrLimit where metadata would grow over MaxMetadata, and with ErrEnded where it
 // brings new events and the books of the session are closed.
 func (c *Catalog) AppendEvents(ctx context.Context, id string, events []Event) (known int64, err error) {
-	err = c.update(ctx, func(tx *sql.Tx) error {
+	err = c.update(ctx, func(tx *txn) error {
 		s, err := session(ctx, tx, id)
 		if err != nil {
 			return err
@@ -49,7 +49,7 @@ func (c *Catalog) AppendEvents(ctx context.Context, id string, events []Event) (
 	return known, nil
 }
 
-func appendEvent(ctx context.Context, tx *sql.Tx, s *Session, e Event) error {
+func appendEvent(ctx context.Context, tx *txn, s *Session, e Event) error {
 	body, err := e.body()
 	if err != nil {
 		return err
@@ -73,7 +73,7 @@ func appendEvent(ctx context.Context, tx *sql.Tx, s *Session, e Event) error {
 	return nil
 }
 
-func startEpoch(ctx context.Context, tx *sql.Tx, s *Session, e Epoch) error {
+func startEpoch(ctx context.Context, tx *txn, s *Session, e Epoch) error {
 	var last int
 	if err := tx.QueryRowContext(ctx, `SELECT COALESCE(MAX(number), 0) FROM epochs WHERE session_id = $1`, s.ID).Scan(&last); err != nil {
 		return err
@@ -100,7 +100,7 @@ func startEpoch(ctx context.Context, tx *sql.Tx, s *Session, e Epoch) error {
 }
 
 // checkMonitors makes sure that a change of monitors belongs to the present epoch; the event itself is its record.
-func checkMonitors(ctx context.Context, tx *sql.Tx, id string, g Geometry) error {
+func checkMonitors(ctx context.Context, tx *txn, id string, g Geometry) error {
 	var number, width, height int
 	err := tx.QueryRowContext(ctx, `SELECT number, width, height FROM epochs WHERE session_id = $1 ORDER BY number DESC LIMIT 1`, id).
 		Scan(&number, &width, &height)
@@ -115,7 +115,7 @@ func checkMonitors(ctx context.Context, tx *sql.Tx, id string, g Geometry) error
 	return nil
 }
 
-func addSeal(ctx context.Context, tx *sql.Tx, id string, seal Seal) error {
+func addSeal(ctx context.Context, tx *txn, id string, seal Seal) error {
 	last, err := lastSeal(ctx, tx, id)
 	if err != nil {
 		return err
@@ -132,7 +132,7 @@ func addSeal(ctx context.Context, tx *sql.Tx, id string, seal Seal) error {
 	return err
 }
 
-func mergeMetadata(ctx context.Context, tx *sql.Tx, s *Session, add map[string]string) error {
+func mergeMetadata(ctx context.Context, tx *txn, s *Session, add map[string]string) error {
 	merged := maps.Clone(s.Metadata)
 	if merged == nil {
 		merged = make(map[string]string, len(add))
@@ -165,7 +165,7 @@ func scanSeal(row scanner) (Seal, error) {
 }
 
 // lastSeal returns the seal with the highest number, the zero one where there is none.
-func lastSeal(ctx context.Context, tx *sql.Tx, id string) (Seal, error) {
+func lastSeal(ctx context.Context, tx *txn, id string) (Seal, error) {
 	s, err := scanSeal(tx.QueryRowContext(ctx, selectSeal+` ORDER BY segment DESC LIMIT 1`, id))
 	if errors.Is(err, ErrNotFound) {
 		return Seal{}, nil
@@ -175,14 +175,14 @@ func lastSeal(ctx context.Context, tx *sql.Tx, id string) (Seal, error) {
 
 // Seal returns what the agent said of a segment that it sealed, or ErrNotFound.
 func (c *Catalog) Seal(ctx context.Context, id string, segment int) (s Seal, err error) {
-	err = c.view(ctx, func(tx *sql.Tx) error {
+	err = c.view(ctx, func(tx *txn) error {
 		s, err = scanSeal(tx.QueryRowContext(ctx, selectSeal+` AND segment = $2`, id, segment))
 		return err
 	})
 	return s, wrap("read seal of segment", JobID(id, segment), err)
 }
 
-func epochs(ctx context.Context, tx *sql.Tx, id string) (found []Epoch, err error) {
+func epochs(ctx context.Context, tx *txn, id string) (found []Epoch, err error) {
 	err = rows(ctx, tx, func(row scanner) error {
 		var e Epoch
 		var monitors string
@@ -195,7 +195,7 @@ func epochs(ctx context.Context, tx *sql.Tx, id string) (found []Epoch, err erro
 	return found, err
 }
 
-func monitorChanges(ctx context.Context, tx *sql.Tx, id string) (found []MonitorChange, err error) {
+func monitorChanges(ctx context.Context, tx *txn, id string) (found []MonitorChange, err error) {
 	err = rows(ctx, tx, func(row scanner) error {
 		var m MonitorChange
 		var body string
@@ -210,7 +210,7 @@ func monitorChanges(ctx context.Context, tx *sql.Tx, id string) (found []Monitor
 	return found, err
 }
 
-func gaps(ctx context.Context, tx *sql.Tx, id string) (found []Gap, err error) {
+func gaps(ctx context.Context, tx *txn, id string) (found []Gap, err error) {
 	err = rows(ctx, tx, func(row scanner) error {
 		var g Gap
 		if err := row.Scan(instant{&g.Start}, instant{&g.End}, &g.Cause, &g.Detail); err != nil {

@@ -26,8 +26,9 @@ func (c *Catalog) HasWork(ctx context.Context, now time.Time) (bool, error) {
 // LeaseJobs leases at most limit jobs to an encoder until a time, the oldest first, those of sessions with the fewest running
 // jobs before the others. Each call leases anew: it is not idempotent.
 func (c *Catalog) LeaseJobs(ctx context.Context, encoder string, limit int, now, until time.Time) (leased []Leased, err error) {
-	err = c.update(ctx, func(tx *sql.Tx) error {
-		waiting, err := jobsWhere(ctx, tx, `state IN ($1, $2) AND available_time <= $3 ORDER BY available_time, session_id, segment LIMIT $4`,
+	err = c.update(ctx, func(tx *txn) error {
+		leased = nil
+		waiting, err := jobsWhere(ctx, tx, `state IN ($1, $2) AND available_time <= $3 ORDER BY available_time, session_id, segment LIMIT $4`+tx.dialect.skip,
 			JobAvailable, JobRetryable, nanos(now), candidates)
 		if err != nil || len(waiting) == 0 {
 			return err
@@ -75,7 +76,7 @@ func fair(waiting []Job, running map[string]int, limit int) []Job {
 	return picked
 }
 
-func lease(ctx context.Context, tx *sql.Tx, j Job, encoder string, until time.Time) (Leased, error) {
+func lease(ctx context.Context, tx *txn, j Job, encoder string, until time.Time) (Leased, error) {
 	if err := j.State.Become(JobRunning); err != nil {
 		return Leased{}, err
 	}
@@ -85,7 +86,7 @@ func lease(ctx context.Context, tx *sql.Tx, j Job, encoder string, until time.Ti
 		j.State, j.Generation, encoder, nanos(until), j.ID); err != nil {
 		return Leased{}, err
 	}
-	s, err := session(ctx, tx, j.Session)
+	s, err := scanSession(tx.QueryRowContext(ctx, selectSession+` WHERE id = $1`, j.Session)) // what is needed of it never changes
 	if err != nil {
 		return Leased{}, err
 	}
@@ -118,8 +119,9 @@ func (c *Catalog) RenewLeases(ctx context.Context, encoder string, held []Held, 
 			return nil, nil, nil
 		}
 	}
-	err = c.update(ctx, func(tx *sql.Tx) error {
-		mine, err := jobsWhere(ctx, tx, `encoder_id = $1 AND state = 'running'`, encoder)
+	err = c.update(ctx, func(tx *txn) error {
+		lost = nil
+		mine, err := jobsWhere(ctx, tx, `encoder_id = $1 AND state = 'running' ORDER BY id`+tx.lock, encoder)
 		if err != nil {
 			return err
 		}
@@ -151,7 +153,7 @@ func (c *Catalog) RenewLeases(ctx context.Context, encoder string, held []Held, 
 // CompleteJob records the recording of a job's segment, under the lease's generation; otherwise it is ErrLeaseLost. Where
 // the job was completed under the same generation with the same recording it changes nothing.
 func (c *Catalog) CompleteJob(ctx context.Context, id string, generation int64, r Recording) error {
-	err := c.update(ctx, func(tx *sql.Tx) error {
+	err := c.update(ctx, func(tx *txn) error {
 		j, err := job(ctx, tx, id)
 		if err != nil {
 			return err
@@ -198,7 +200,7 @@ type Failure struct {
 // FailJob ends an attempt under the lease's generation, otherwise it is ErrLeaseLost. The job can be leased again after a
 // while, or is quarantined with its segment. It returns the job as it is then.
 func (c *Catalog) FailJob(ctx context.Context, id string, generation int64, f Failure, now time.Time) (j Job, err error) {
-	err = c.update(ctx, func(tx *sql.Tx) error {
+	err = c.update(ctx, func(tx *txn) error {
 		if j, err = job(ctx, tx, id); err != nil {
 			return err
 		}
@@ -229,7 +231,7 @@ func (c *Catalog) FailJob(ctx context.Context, id string, generation int64, f Fa
 }
 
 // giveBack ends a lease: the job goes to a state, its segment along with it.
-func giveBack(ctx context.Context, tx *sql.Tx, j Job, next JobState, available time.Time) error {
+func giveBack(ctx context.Context, tx *txn, j Job, next JobState, available time.Time) error {
 	if err := j.State.Become(next); err != nil {
 		return err
 	}
@@ -250,7 +252,7 @@ func giveBack(ctx context.Context, tx *sql.Tx, j Job, next JobState, available t
 
 // Job returns one job and its segment, or ErrNotFound.
 func (c *Catalog) Job(ctx context.Context, id string) (l Leased, err error) {
-	err = c.view(ctx, func(tx *sql.Tx) error {
+	err = c.view(ctx, func(tx *txn) error {
 		if l.Job, err = job(ctx, tx, id); err != nil {
 			return err
 		}
@@ -265,8 +267,8 @@ func (c *Catalog) Job(ctx context.Context, id string) (l Leased, err error) {
 	return l, wrap("read job", id, err)
 }
 
-func job(ctx context.Context, tx *sql.Tx, id string) (Job, error) {
-	found, err := jobsWhere(ctx, tx, `id = $1`, id)
+func job(ctx context.Context, tx *txn, id string) (Job, error) {
+	found, err := jobsWhere(ctx, tx, `id = $1`+tx.lock, id)
 	if err != nil {
 		return Job{}, err
 	}
@@ -276,7 +278,7 @@ func job(ctx context.Context, tx *sql.Tx, id string) (Job, error) {
 	return found[0], nil
 }
 
-func jobsWhere(ctx context.Context, tx *sql.Tx, where string, args ...any) (found []Job, err error) {
+func jobsWhere(ctx context.Context, tx *txn, where string, args ...any) (found []Job, err error) {
 	err = rows(ctx, tx, func(row scanner) error {
 		var j Job
 		err := row.Scan(&j.ID, &j.Session, &j.Segment, &j.State, &j.Generation, &j.Failures, &j.Setbacks, instant{&j.Created},

@@ -3,7 +3,6 @@ package catalog
 import (
 	"context"
 	"crypto/sha256"
-	"database/sql"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -29,7 +28,7 @@ func (c *Catalog) ListSessions(ctx context.Context, f Filter, size int, token st
 	if err != nil {
 		return nil, "", err
 	}
-	err = c.view(ctx, func(tx *sql.Tx) error {
+	err = c.view(ctx, func(tx *txn) error {
 		if err := rows(ctx, tx, func(row scanner) error {
 			s, err := scanSession(row)
 			found = append(found, s)
@@ -126,7 +125,7 @@ func (f Filter) fingerprint() string {
 }
 
 // addTotals fills in the totals of sessions.
-func addTotals(ctx context.Context, tx *sql.Tx, sessions []Session) error {
+func addTotals(ctx context.Context, tx *txn, sessions []Session) error {
 	if len(sessions) == 0 {
 		return nil
 	}

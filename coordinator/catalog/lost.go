@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"time"
 )
@@ -10,7 +9,7 @@ import (
 // MarkSilent notes when the agent of a session was last heard of; the zero time says that it is not silent any more. It
 // changes nothing where the coordinator has taken the session over or its state is final.
 func (c *Catalog) MarkSilent(ctx context.Context, id string, since time.Time) error {
-	err := c.update(ctx, func(tx *sql.Tx) error {
+	err := c.update(ctx, func(tx *txn) error {
 		s, err := session(ctx, tx, id)
 		if err != nil || s.State.Final() || s.EndedBy == PartyCoordinator {
 			return err
@@ -24,7 +23,7 @@ func (c *Catalog) MarkSilent(ctx context.Context, id string, since time.Time) er
 // LoseSession notes that the agent has disappeared: from here on only the coordinator adds to the session, and its books
 // are open until CloseLost. It changes nothing where that is noted already or the state is final.
 func (c *Catalog) LoseSession(ctx context.Context, id string, found time.Time, reason string) error {
-	err := c.update(ctx, func(tx *sql.Tx) error {
+	err := c.update(ctx, func(tx *txn) error {
 		s, err := session(ctx, tx, id)
 		if err != nil || s.State.Final() || s.EndedBy == PartyCoordinator {
 			return err
@@ -45,7 +44,7 @@ func (c *Catalog) LoseSession(ctx context.Context, id string, found time.Time, r
 // CloseLost closes the books of a lost session: its end, and the gaps that explain what is missing. It changes nothing
 // where they are closed already.
 func (c *Catalog) CloseLost(ctx context.Context, id string, end time.Time, missing []Gap) error {
-	err := c.update(ctx, func(tx *sql.Tx) error {
+	err := c.update(ctx, func(tx *txn) error {
 		s, err := session(ctx, tx, id)
 		if err != nil || s.LastSegment != Unknown {
 			return err

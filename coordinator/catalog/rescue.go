@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"time"
 )
@@ -24,8 +23,8 @@ func (c *Catalog) RescueJobs(ctx context.Context, now time.Time, r Rescue) (resc
 	if n == 0 {
 		return nil, nil
 	}
-	err = c.update(ctx, func(tx *sql.Tx) error {
-		if rescued, err = jobsWhere(ctx, tx, `state = 'running' AND lease_end_time < $1`, nanos(now)); err != nil {
+	err = c.update(ctx, func(tx *txn) error {
+		if rescued, err = jobsWhere(ctx, tx, `state = 'running' AND lease_end_time < $1 ORDER BY id`+tx.lock, nanos(now)); err != nil {
 			return err
 		}
 		for i := range rescued {
@@ -41,7 +40,7 @@ func (c *Catalog) RescueJobs(ctx context.Context, now time.Time, r Rescue) (resc
 	return rescued, nil
 }
 
-func rescue(ctx context.Context, tx *sql.Tx, j *Job, r Rescue, now time.Time) error {
+func rescue(ctx context.Context, tx *txn, j *Job, r Rescue, now time.Time) error {
 	j.Rescues++
 	next := JobAvailable
 	if j.Rescues >= r.Limit {
@@ -59,7 +58,7 @@ func rescue(ctx context.Context, tx *sql.Tx, j *Job, r Rescue, now time.Time) er
 	return nil
 }
 
-func setQuarantineCause(ctx context.Context, tx *sql.Tx, j Job, cause QuarantineCause) error {
+func setQuarantineCause(ctx context.Context, tx *txn, j Job, cause QuarantineCause) error {
 	_, err := exec(ctx, tx, `UPDATE segments SET quarantine_cause = $1 WHERE session_id = $2 AND number = $3`, cause, j.Session, j.Segment)
 	return err
 }

@@ -12,7 +12,7 @@ import (
 // already it changes nothing; where another one is, it is ErrConflict. An agent's segment of a session that the coordinator
 // has taken over is refused with ErrEnded.
 func (c *Catalog) AddSegment(ctx context.Context, s Segment, now time.Time) error {
-	err := c.update(ctx, func(tx *sql.Tx) error {
+	err := c.update(ctx, func(tx *txn) error {
 		in, err := session(ctx, tx, s.Session)
 		if err != nil {
 			return err
@@ -34,7 +34,7 @@ func (c *Catalog) AddSegment(ctx context.Context, s Segment, now time.Time) erro
 	return wrap("record segment", JobID(s.Session, s.Segment), err)
 }
 
-func insertSegment(ctx context.Context, tx *sql.Tx, s Segment, now time.Time) error {
+func insertSegment(ctx context.Context, tx *txn, s Segment, now time.Time) error {
 	if _, err := exec(ctx, tx, `
 		INSERT INTO segments (session_id, number, state, sealed_by, epoch, start_time, end_time, width, height, frame_count,
 		  chunk_count, byte_count, chain_start, chain_end, purged, object_key, object_version, object_bytes, object_sha256,
@@ -54,7 +54,7 @@ func insertSegment(ctx context.Context, tx *sql.Tx, s Segment, now time.Time) er
 
 // Segment returns one segment, or ErrNotFound.
 func (c *Catalog) Segment(ctx context.Context, id string, number int) (s Segment, err error) {
-	err = c.view(ctx, func(tx *sql.Tx) error {
+	err = c.view(ctx, func(tx *txn) error {
 		s, err = segment(ctx, tx, id, number)
 		return err
 	})
@@ -63,7 +63,7 @@ func (c *Catalog) Segment(ctx context.Context, id string, number int) (s Segment
 
 // Segments returns the segments of a session by number.
 func (c *Catalog) Segments(ctx context.Context, id string) (found []Segment, err error) {
-	err = c.view(ctx, func(tx *sql.Tx) error {
+	err = c.view(ctx, func(tx *txn) error {
 		found, err = segments(ctx, tx, id)
 		return err
 	})
@@ -78,7 +78,7 @@ type Named struct {
 
 // ToPurge returns at most limit segments that are archived and whose chunks are not marked as purged.
 func (c *Catalog) ToPurge(ctx context.Context, limit int) (found []Named, err error) {
-	err = c.view(ctx, func(tx *sql.Tx) error {
+	err = c.view(ctx, func(tx *txn) error {
 		return rows(ctx, tx, func(row scanner) error {
 			var n Named
 			err := row.Scan(&n.Session, &n.Segment)
@@ -94,7 +94,7 @@ func (c *Catalog) ToPurge(ctx context.Context, limit int) (found []Named, err er
 
 // MarkPurged notes that the chunks of archived segments are off the bus.
 func (c *Catalog) MarkPurged(ctx context.Context, purged []Named) error {
-	err := c.update(ctx, func(tx *sql.Tx) error {
+	err := c.update(ctx, func(tx *txn) error {
 		for _, n := range purged {
 			if _, err := exec(ctx, tx, `UPDATE segments SET purged = 1 WHERE session_id = $1 AND number = $2 AND state = $3`,
 				n.Session, n.Segment, SegmentArchived); err != nil {
@@ -115,7 +115,7 @@ const selectSegment = `
 	  video_frames, video_duration, video_codec, ffmpeg_version, encoder_version, encoder_id, quarantine_cause
 	FROM segments WHERE session_id = $1`
 
-func segment(ctx context.Context, tx *sql.Tx, id string, number int) (Segment, error) {
+func segment(ctx context.Context, tx *txn, id string, number int) (Segment, error) {
 	s, err := scanSegment(tx.QueryRowContext(ctx, selectSegment+` AND number = $2`, id, number))
 	if errors.Is(err, sql.ErrNoRows) {
 		return Segment{}, ErrNotFound
@@ -123,7 +123,7 @@ func segment(ctx context.Context, tx *sql.Tx, id string, number int) (Segment, e
 	return s, err
 }
 
-func segments(ctx context.Context, tx *sql.Tx, id string) (found []Segment, err error) {
+func segments(ctx context.Context, tx *txn, id string) (found []Segment, err error) {
 	err = rows(ctx, tx, func(row scanner) error {
 		s, err := scanSegment(row)
 		found = append(found, s)
@@ -144,7 +144,7 @@ func scanSegment(row scanner) (Segment, error) {
 	return s, err
 }
 
-func setSegmentState(ctx context.Context, tx *sql.Tx, s Segment, next SegmentState) error {
+func setSegmentState(ctx context.Context, tx *txn, s Segment, next SegmentState) error {
 	if err := s.State.Become(next); err != nil {
 		return err
 	}

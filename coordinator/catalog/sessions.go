@@ -16,7 +16,7 @@ func (c *Catalog) CreateSession(ctx context.Context, s Session) (stored Session,
 	if err != nil {
 		return Session{}, false, fmt.Errorf("create session: %w", err)
 	}
-	err = c.update(ctx, func(tx *sql.Tx) error {
+	err = c.update(ctx, func(tx *txn) error {
 		n, err := exec(ctx, tx, `
 			INSERT INTO sessions (id, request_id, state, state_reason, user_name, stack, fleet, instance, metadata, agent_version,
 			  archive_prefix, frame_rate, segment_length, start_time, created_time, end_time, lost_time, stop_reason, end_reason,
@@ -40,7 +40,7 @@ func (c *Catalog) CreateSession(ctx context.Context, s Session) (stored Session,
 
 // SessionByRequest returns the session that was made for a request id, or ErrNotFound.
 func (c *Catalog) SessionByRequest(ctx context.Context, requestID string) (s Session, err error) {
-	err = c.view(ctx, func(tx *sql.Tx) error {
+	err = c.view(ctx, func(tx *txn) error {
 		s, err = scanSession(tx.QueryRowContext(ctx, selectSession+` WHERE request_id = $1`, requestID))
 		return err
 	})
@@ -49,7 +49,7 @@ func (c *Catalog) SessionByRequest(ctx context.Context, requestID string) (s Ses
 
 // Session returns one session with its totals, or ErrNotFound.
 func (c *Catalog) Session(ctx context.Context, id string) (s Session, err error) {
-	err = c.view(ctx, func(tx *sql.Tx) error {
+	err = c.view(ctx, func(tx *txn) error {
 		if s, err = session(ctx, tx, id); err != nil {
 			return err
 		}
@@ -63,7 +63,7 @@ func (c *Catalog) Session(ctx context.Context, id string) (s Session, err error)
 
 // Detail returns one session with its epochs, segments and gaps, all of one instant, or ErrNotFound.
 func (c *Catalog) Detail(ctx context.Context, id string) (d Detail, err error) {
-	err = c.view(ctx, func(tx *sql.Tx) error {
+	err = c.view(ctx, func(tx *txn) error {
 		if d.Session, err = session(ctx, tx, id); err != nil {
 			return err
 		}
@@ -89,7 +89,7 @@ func (c *Catalog) Detail(ctx context.Context, id string) (d Detail, err error) {
 
 // Unfinished returns every session whose state is not final, oldest first, without totals.
 func (c *Catalog) Unfinished(ctx context.Context) (found []Session, err error) {
-	err = c.view(ctx, func(tx *sql.Tx) error {
+	err = c.view(ctx, func(tx *txn) error {
 		return rows(ctx, tx, func(row scanner) error {
 			s, err := scanSession(row)
 			found = append(found, s)
@@ -105,7 +105,7 @@ func (c *Catalog) Unfinished(ctx context.Context) (found []Session, err error) {
 // Finishable returns the ids of the sessions whose books are closed and of which every segment is archived or
 // quarantined, oldest first.
 func (c *Catalog) Finishable(ctx context.Context) (ids []string, err error) {
-	err = c.view(ctx, func(tx *sql.Tx) error {
+	err = c.view(ctx, func(tx *txn) error {
 		return rows(ctx, tx, func(row scanner) error {
 			var id string
 			err := row.Scan(&id)
@@ -126,7 +126,7 @@ func (c *Catalog) Finishable(ctx context.Context) (ids []string, err error) {
 
 // MarkRecording notes that the agent of a starting session captures. In any other state it changes nothing.
 func (c *Catalog) MarkRecording(ctx context.Context, id string) error {
-	err := c.update(ctx, func(tx *sql.Tx) error {
+	err := c.update(ctx, func(tx *txn) error {
 		s, err := session(ctx, tx, id)
 		if err != nil || s.State != SessionStarting {
 			return err
@@ -138,7 +138,7 @@ func (c *Catalog) MarkRecording(ctx context.Context, id string) error {
 
 // StopSession notes the order to stop. The first order stays; a session that is over is left as it is.
 func (c *Catalog) StopSession(ctx context.Context, id, reason string) error {
-	err := c.update(ctx, func(tx *sql.Tx) error {
+	err := c.update(ctx, func(tx *txn) error {
 		s, err := session(ctx, tx, id)
 		if err != nil || !s.State.Capturing() || s.StopReason != "" {
 			return err
@@ -161,7 +161,7 @@ type End struct {
 // events up to End.LastEvent are missing and with ErrConflict where the sealed segments are not End.LastSegment in number.
 // For a session whose books are closed it changes nothing.
 func (c *Catalog) EndSession(ctx context.Context, id string, end End) error {
-	err := c.update(ctx, func(tx *sql.Tx) error {
+	err := c.update(ctx, func(tx *txn) error {
 		s, err := session(ctx, tx, id)
 		if err != nil || !s.State.Capturing() {
 			return err
@@ -190,7 +190,7 @@ func (c *Catalog) EndSession(ctx context.Context, id string, end End) error {
 
 // AddGaps adds gaps to a session that is finalizing. Gaps that are known are passed over.
 func (c *Catalog) AddGaps(ctx context.Context, id string, found []Gap) error {
-	err := c.update(ctx, func(tx *sql.Tx) error {
+	err := c.update(ctx, func(tx *txn) error {
 		s, err := session(ctx, tx, id)
 		if err != nil {
 			return err
@@ -210,7 +210,7 @@ func (c *Catalog) AddGaps(ctx context.Context, id string, found []Gap) error {
 
 // FinishSession moves a finalizing session to a final state. It changes nothing where it stands there already.
 func (c *Catalog) FinishSession(ctx context.Context, id string, state SessionState, reason string) error {
-	err := c.update(ctx, func(tx *sql.Tx) error {
+	err := c.update(ctx, func(tx *txn) error {
 		s, err := session(ctx, tx, id)
 		if err != nil || s.State == state {
 			return err
@@ -220,7 +220,7 @@ func (c *Catalog) FinishSession(ctx context.Context, id string, state SessionSta
 	return wrap("finish session", id, err)
 }
 
-func setState(ctx context.Context, tx *sql.Tx, s Session, next SessionState, reason string) error {
+func setState(ctx context.Context, tx *txn, s Session, next SessionState, reason string) error {
 	if err := s.State.Become(next); err != nil {
 		return err
 	}
@@ -228,7 +228,7 @@ func setState(ctx context.Context, tx *sql.Tx, s Session, next SessionState, rea
 	return err
 }
 
-func addGap(ctx context.Context, tx *sql.Tx, id string, g Gap) error {
+func addGap(ctx context.Context, tx *txn, id string, g Gap) error {
 	_, err := exec(ctx, tx, `
 		INSERT INTO gaps (session_id, start_time, end_time, cause, detail) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (session_id, start_time, end_time, cause) DO NOTHING`,
@@ -242,8 +242,8 @@ const selectSession = `
 	  last_segment, last_event, silent_time, segment_bytes
 	FROM sessions`
 
-func session(ctx context.Context, tx *sql.Tx, id string) (Session, error) {
-	return scanSession(tx.QueryRowContext(ctx, selectSession+` WHERE id = $1`, id))
+func session(ctx context.Context, tx *txn, id string) (Session, error) {
+	return scanSession(tx.QueryRowContext(ctx, selectSession+` WHERE id = $1`+tx.lock, id))
 }
 
 func scanSession(row scanner) (Session, error) {

@@ -19,6 +19,7 @@ type settings struct {
 	hosts                    []string
 	natsURLs                 []string
 	natsTrust, natsCA        string
+	catalog, catalogFile     string
 	frameRate                int
 	segmentLength, giveUp    time.Duration
 	unsafeBroker             bool
@@ -53,6 +54,8 @@ func serveCommand() *cobra.Command {
 	f.StringVar(&s.listen, "listen", "", "`HOST:PORT` for agents, encoders, recctl and browsers")
 	f.StringSliceVar(&s.hosts, "host", nil, "further `NAME` or address under which the coordinator is reached; the first one goes into the client files")
 	f.StringVar(&s.archive, "archive", "", "`URL` of the archive: file:///path or s3://bucket[@endpoint]/prefix, with a template of the sessions' folders")
+	f.StringVar(&s.catalog, "catalog", "", "`LOCATION` of the catalog: sqlite:PATH (default sqlite:DATA_DIR/catalog.db), or postgres://[user@]host/database without a password")
+	f.StringVar(&s.catalogFile, "catalog-file", "", "`FILE` that holds the catalog's location, which may have a password there")
 	f.StringSliceVar(&s.natsURLs, "nats-url", nil, "`URL` of a NATS server, as tls://host:4222; may be repeated")
 	f.StringVar(&s.natsTrust, "nats-trust", "", "`DIR` with the keys that the NATS servers trust (default DATA_DIR/bus)")
 	f.StringVar(&s.natsCA, "nats-ca", "", "`FILE` with the PEM certificate of the NATS servers' authority (default the coordinator's own)")

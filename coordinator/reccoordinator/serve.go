@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/recfleet/recfleet/coordinator"
+	"github.com/recfleet/recfleet/coordinator/catalog"
 	"github.com/recfleet/recfleet/internal/bus"
 	"github.com/recfleet/recfleet/internal/filelock"
 	"github.com/recfleet/recfleet/internal/identity"
@@ -29,6 +30,10 @@ func (s settings) serve(ctx context.Context, stdout, stderr io.Writer) error {
 		return program.BadInput(err)
 	}
 	location, err := object.ParseLocation(s.archive)
+	if err != nil {
+		return program.BadInput(err)
+	}
+	at, err := s.catalogLocation(os.Getenv)
 	if err != nil {
 		return program.BadInput(err)
 	}
@@ -72,13 +77,13 @@ func (s settings) serve(ctx context.Context, stdout, stderr io.Writer) error {
 		disks = append(disks, location.Dir)
 	}
 	err = coordinator.Run(ctx, coordinator.Config{
-		CatalogPath: filepath.Join(s.dataDir, "catalog.db"), Broker: broker, Store: store, Location: location, Listener: listener,
+		CatalogPath: at, Broker: broker, Store: store, Location: location, Listener: listener,
 		TLS:    &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS13},
 		Tokens: tokens, Logger: logger, FrameRate: s.frameRate, SegmentLength: s.segmentLength, GiveUp: s.giveUp, UnsafeBroker: s.unsafeBroker,
 		FreeBytes: coordinator.DiskSpace(disks...),
 		Ready:     func() { fmt.Fprintf(stdout, "reccoordinator ready at %s\n", address) },
 	})
-	if errors.Is(err, coordinator.ErrConfig) || errors.Is(err, bus.ErrUnsafeBroker) {
+	if errors.Is(err, coordinator.ErrConfig) || errors.Is(err, bus.ErrUnsafeBroker) || errors.Is(err, catalog.ErrLocation) {
 		return program.BadInput(err)
 	}
 	return err

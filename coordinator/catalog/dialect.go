@@ -1,0 +1,166 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"time"
+
+	_ "modernc.org/sqlite" // the driver named "sqlite"
+
+	"github.com/recfleet/recfleet/coordinator/catalog/postgres"
+)
+
+// dialect is in what the databases differ.
+type dialect struct {
+	name string // as it is in the names of migrations
+	// lock is what a SELECT ends with whose rows are changed next, so that nobody changes them in between; skip is the same
+	// for rows of which any will do.
+	lock, skip string
+	// alone makes a transaction the only one that migrates; empty where every writer is alone.
+	alone string
+	// passing reports whether a transaction failed only because others stood in its way.
+	passing func(error) bool
+	// view is how a transaction begins that only reads, all of it of one instant.
+	view *sql.TxOptions
+}
+
+// sqlite has one writer, which is alone with the tables.
+func sqlite() dialect {
+	return dialect{name: "sqlite", passing: func(error) bool { return false }}
+}
+
+// The number of the lock is any that nobody else uses.
+const migrationLock = 7_306_283_912_474_101
+
+func postgresDialect() dialect {
+	return dialect{
+		name: "postgres", lock: " FOR NO KEY UPDATE", skip: " FOR NO KEY UPDATE SKIP LOCKED", passing: postgres.Passing,
+		alone: fmt.Sprintf("SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock(%d)", migrationLock),
+		view:  &sql.TxOptions{ReadOnly: true},
+	}
+}
+
+// pool is how many connections a coordinator has for each of reading and writing.
+const pool = 8
+
+// open opens the pools for writing and reading. Nothing is reached yet.
+func (l Location) open() (dialect, *sql.DB, *sql.DB, error) {
+	if l.postgres != "" {
+		write, err := postgres.NewConnector(l.postgres, settings(nil))
+		if err != nil {
+			return dialect{}, nil, nil, fmt.Errorf("%w: %w", ErrLocation, err)
+		}
+		// What a filter matches differs so much from value to value that one plan does not serve all.
+		read, err := postgres.NewConnector(l.postgres, settings(map[string]string{"plan_cache_mode": "force_custom_plan", "jit": "off"}))
+		if err != nil {
+			return dialect{}, nil, nil, fmt.Errorf("%w: %w", ErrLocation, err)
+		}
+		return postgresDialect(), pooled(sql.OpenDB(write)), pooled(sql.OpenDB(read)), nil
+	}
+	write, err := sql.Open("sqlite", sqliteName(l.path, false))
+	if err != nil {
+		return dialect{}, nil, nil, err
+	}
+	// SQLite has one writer at a time: giving it one connection makes writers wait in Go, in order, not in busy loops.
+	write.SetMaxOpenConns(1)
+	read, err := sql.Open("sqlite", sqliteName(l.path, true))
+	if err != nil {
+		return dialect{}, nil, nil, errors.Join(err, write.Close())
+	}
+	read.SetMaxOpenConns(4)
+	return sqlite(), write, read, nil
+}
+
+func pooled(db *sql.DB) *sql.DB {
+	db.SetMaxOpenConns(pool)
+	db.SetMaxIdleConns(pool)
+	db.SetConnMaxIdleTime(5 * time.Minute)
+	return db
+}
+
+// settings are those of every connection to Postgres: a coordinator that is frozen in a transaction must not hold the
+// others up.
+func settings(add map[string]string) map[string]string {
+	s := map[string]string{
+		"application_name": "recfleet", "idle_in_transaction_session_timeout": "10s", "lock_timeout": "15s",
+	}
+	for name, value := range add {
+		s[name] = value
+	}
+	return s
+}
+
+// sqliteName names the database and how to open it: every commit is on the disk before it returns.
+func sqliteName(path string, readOnly bool) string {
+	pragmas := []string{
+		"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "busy_timeout(5000)", "cache_size(-65536)", "temp_store(MEMORY)",
+	}
+	q := url.Values{}
+	if readOnly {
+		pragmas = append(pragmas, "query_only(1)")
+	} else {
+		q.Set("_txlock", "immediate")
+	}
+	q["_pragma"] = pragmas
+	u := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path), RawQuery: q.Encode()}
+	return u.String()
+}
+
+// txn is a transaction and what its database calls things.
+type txn struct {
+	*sql.Tx
+	dialect dialect
+	// lock ends a SELECT of what the transaction may change; empty where it only reads.
+	lock string
+}
+
+// tries is how often a transaction is tried that others stand in the way of.
+const tries = 10
+
+// update runs f in a transaction that writes. What f reads through it with its lock nobody else changes until it ends. f may
+// be run again from its beginning: it sets what it returns anew each time.
+func (c *Catalog) update(ctx context.Context, f func(tx *txn) error) error {
+	for try := 1; ; try++ {
+		err := c.updateOnce(ctx, f)
+		if err == nil || try == tries || !c.dialect.passing(err) {
+			return err
+		}
+		if err := pause(ctx, try); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *Catalog) updateOnce(ctx context.Context, f func(tx *txn) error) error {
+	tx, err := c.write.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	if err := f(&txn{Tx: tx, dialect: c.dialect, lock: c.dialect.lock}); err != nil {
+		return errors.Join(err, ignoreDone(tx.Rollback()))
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	return nil
+}
+
+// view runs f in a transaction that reads: everything in it is of one instant.
+func (c *Catalog) view(ctx context.Context, f func(tx *txn) error) error {
+	tx, err := c.read.BeginTx(ctx, c.dialect.view)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	return errors.Join(f(&txn{Tx: tx, dialect: c.dialect}), ignoreDone(tx.Rollback()))
+}
+
+func ignoreDone(err error) error {
+	if errors.Is(err, sql.ErrTxDone) {
+		return nil
+	}
+	return err
+}
