@@ -65,7 +65,7 @@ bench: ## measure the screen codec beside FFmpeg's lossless H.264
 
 .PHONY: bench-agent
 bench-agent: build ## measure the agent beside today's command on the same desktop, then its memory for ten minutes (half an hour in all)
-	tools/packages.sh test
+	tools/packages.sh bench
 	go run ./test/bench/agent
 	go run ./test/bench/agent -scenes mixed -soak 10m
 

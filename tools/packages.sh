@@ -2,13 +2,15 @@
 # Installs the Debian packages that a purpose needs, and nothing where they are all there. Every package that anything in
 # this repository needs is named here and nowhere else.
 #
-#   tools/packages.sh demo|test
+#   tools/packages.sh demo|test|bench
 set -euo pipefail
 
 # To record and to encode.
 recorder=(ffmpeg)
 # A desktop that can be resized, with programs on it.
 desktop=(tigervnc-standalone-server xauth x11-utils x11-xserver-utils x11-apps xterm openbox fonts-dejavu-core procps)
+# A program as people use it all day, to measure with.
+browser=(chromium)
 # A C compiler for the race detector.
 compiler=(gcc libc6-dev)
 # A server for the catalog's tests.
@@ -19,8 +21,9 @@ network=(iproute2)
 case "${1-}" in
 demo) packages=("${recorder[@]}" "${desktop[@]}") ;;
 test) packages=("${recorder[@]}" "${desktop[@]}" "${compiler[@]}" "${database[@]}" "${network[@]}") ;;
+bench) packages=("${recorder[@]}" "${desktop[@]}" "${database[@]}" "${browser[@]}") ;;
 *)
-	echo "usage: tools/packages.sh demo|test" >&2
+	echo "usage: tools/packages.sh demo|test|bench" >&2
 	exit 2
 	;;
 esac

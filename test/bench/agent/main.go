@@ -42,7 +42,7 @@ func main() {
 	cfg := config{rate: 5}
 	var scenes, ways string
 	flag.StringVar(&cfg.bin, "bin", "bin", "`DIR` with recagent and recfleet")
-	flag.StringVar(&scenes, "scenes", "idle,typing,mixed,motion", "what happens on the desktop: "+strings.Join(content.Names(), ", "))
+	flag.StringVar(&scenes, "scenes", "idle,typing,mixed,real,motion", "what happens on the desktop: "+realScene+", "+strings.Join(content.Names(), ", "))
 	flag.StringVar(&ways, "ways", "today,lossless,agent", "what records it")
 	flag.DurationVar(&cfg.duration, "duration", time.Minute, "how long each recording is")
 	flag.DurationVar(&cfg.soak, "soak", 0, "record the first scene with the agent for so long, at -soak-rate, and print its memory")
@@ -133,7 +133,7 @@ func measure(ctx context.Context, cfg config, scene, way string, seen func(time.
 		return c, err
 	}
 	defer func() { err = errors.Join(err, x.Stop()) }()
-	p, err := startPainter(x.Display(), scene)
+	p, err := startStage(x, scene, dir)
 	if err != nil {
 		return c, err
 	}
@@ -153,4 +153,12 @@ func measure(ctx context.Context, cfg config, scene, way string, seen func(time.
 	c.server = processCPU(x.Pid()) - before
 	c.bytes, c.pictures, err = r.written(ctx)
 	return c, err
+}
+
+// startStage shows a scene on a server; what its programs keep is in dir.
+func startStage(x *desktop.Server, scene, dir string) (stage, error) {
+	if scene == realScene {
+		return startPrograms(x, dir)
+	}
+	return startPainter(x.Display(), scene)
 }
