@@ -32,17 +32,13 @@ const (
 	DefaultDrain = 50 * time.Second
 	// leftDrain is how long sessions of earlier processes are waited for once the live one is done.
 	leftDrain = 5 * time.Second
+	// lastCall is how long a registration that is under way is waited for once the recording is to end.
+	lastCall = time.Second
 	// restartAfter is the pause before another session is begun where the coordinator has given up the one being recorded.
 	restartAfter = time.Second
-	// usualFrameRate is what a coordinator orders unless its policy says otherwise.
-	usualFrameRate = 5
 
 	givenUp = "given up by the coordinator"
 )
-
-// errGivenUp says that the coordinator closed the books of a session that is still being recorded, as it does after a long
-// silence.
-var errGivenUp = errors.New("session given up")
 
 // Config says what to record and for whom.
 type Config struct {
@@ -57,6 +53,13 @@ type Config struct {
 	SpoolDir      string
 	MaxSpoolBytes int64
 	Metadata      map[string]string
+	// Mode says what becomes of the recording while the coordinator does not know of it, Strict where it is empty; Grace is how
+	// long that may be in the mode of that name.
+	Mode  session.Mode
+	Grace time.Duration
+	// MinFreeBytes is how much of the spool's disk must be free for a new session to begin in the strict mode; 0 means
+	// DefaultMinFreeBytes.
+	MinFreeBytes int64
 	// Sitting names what the agent is kept running for, the same in every process that follows a killed one: the session is gone
 	// on with. Without it, one that was cut off on the same display since the machine was started is.
 	Sitting string
@@ -73,7 +76,7 @@ type Agent struct {
 	line timeline.Timeline
 	log  hclog.Logger
 
-	durable  chan struct{} // closed when the bus has the first chunk
+	durable  chan struct{} // closed when the first chunk is where the mode wants it
 	first    sync.Once
 	stopOnce sync.Once
 	stopping chan struct{}
@@ -85,19 +88,29 @@ type Agent struct {
 	drain   time.Duration
 	spool   *spool.Spool
 	session *spool.Session
-	link    *session.Session
-	capture *capture.Capture
-	resumed *spool.Session // of those that an earlier process left
-	before  past           // of the session, by earlier processes
+	up      *uplink
+	capture *capture.Capture // nil before the first of the session
+	resumed *spool.Session   // of those that an earlier process left
+	before  past             // of the session, by earlier processes
 }
 
 // New makes an agent; it starts nothing.
 func New(cfg Config) *Agent {
+	if cfg.Mode == "" {
+		cfg.Mode = session.Strict
+	}
+	if cfg.Grace <= 0 {
+		cfg.Grace = session.DefaultGrace
+	}
+	if cfg.MinFreeBytes == 0 {
+		cfg.MinFreeBytes = DefaultMinFreeBytes
+	}
 	return &Agent{cfg: cfg, line: timeline.New(), log: cfg.Logger, drain: DefaultDrain,
 		durable: make(chan struct{}), stopping: make(chan struct{}), done: make(chan struct{})}
 }
 
-// Durable is closed when the bus has the first chunk: the desktop is being recorded.
+// Durable is closed when the desktop is being recorded: when the bus has the first chunk or, in a mode that is not strict, when the
+// spool's disk has it.
 func (a *Agent) Durable() <-chan struct{} { return a.durable }
 
 // Stop asks for the end of the recording; see control.Agent.
@@ -145,12 +158,14 @@ func (a *Agent) Run(ctx context.Context) error {
 		return errors.Join(err, hooks.Close())
 	}
 	defer func() { _ = conn.Close() }()
+	conn.Connect() // while the display is opened
 	key, err := bus.NewKey()
 	if err != nil {
 		return errors.Join(err, hooks.Close())
 	}
 	registrar := session.Registrar{
-		Client: recfleetv1.NewAgentServiceClient(conn), Key: key, AgentVersion: a.cfg.Version, Logger: a.log.Named("session"),
+		Client: recfleetv1.NewAgentServiceClient(conn), Key: key, AgentVersion: a.cfg.Version, Remember: p.Remember,
+		Logger: a.log.Named("session"),
 	}
 
 	// Run, and stop in the order of the flow: the live session, those left by earlier processes, the hooks.
@@ -174,10 +189,10 @@ func (a *Agent) Run(ctx context.Context) error {
 	for a.ordered == "" {
 		err = a.record(base, registrar, resumed)
 		resumed = nil
-		if !errors.Is(err, errGivenUp) || !a.pause(restartAfter) {
+		if !errors.Is(err, errLost) || !a.pause(restartAfter) {
 			break
 		}
-		a.log.Error("session given up by the coordinator, another is begun", "error", err)
+		a.log.Error("session lost, another is begun", "error", err)
 	}
 	patience := leftDrain
 	if a.ordered != "" {

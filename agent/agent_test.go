@@ -59,14 +59,18 @@ type running struct {
 	over chan error
 }
 
-func runAgent(t *testing.T, c *coordinator, display, dir string) *running {
+func runAgent(t *testing.T, c *coordinator, display, dir string, change ...func(*Config)) *running {
 	t.Helper()
 	log := hclog.NewNullLogger()
 	if testing.Verbose() {
 		log = hclog.New(&hclog.LoggerOptions{Level: hclog.Info, Output: os.Stderr})
 	}
-	a := New(Config{Coordinator: c.client, Display: display, User: "ann", SpoolDir: dir, Metadata: map[string]string{"k": "v"},
-		Version: "test", Logger: log})
+	cfg := Config{Coordinator: c.client, Display: display, User: "ann", SpoolDir: dir, Metadata: map[string]string{"k": "v"},
+		MinFreeBytes: 1, Version: "test", Logger: log}
+	for _, c := range change {
+		c(&cfg)
+	}
+	a := New(cfg)
 	ctx, end := context.WithCancel(context.Background())
 	r := &running{Agent: a, t: t, end: end, over: make(chan error, 1)}
 	go func() { r.over <- a.Run(ctx) }()
@@ -227,32 +231,5 @@ func TestWhatTheServerLostIsSentAgain(t *testing.T) {
 		if e.GetNumber() != int64(i+1) {
 			t.Errorf("event %d is number %d", i+1, e.GetNumber())
 		}
-	}
-}
-
-// The coordinator closes the books of an agent that was silent for too long; the desktop is still there to be recorded.
-func TestGivenUpSessionIsFollowedByAnother(t *testing.T) {
-	x := desktop.Start(t, 320, 240)
-	c := startCoordinator(t)
-	dir := t.TempDir()
-	a := runAgent(t, c, x.Display(), dir)
-	a.await(a.Durable())
-	first := a.Status().SessionID
-	c.set(func() { c.givenUp = map[string]bool{first: true} })
-	await(t, func() bool { st := a.Status(); return st.SessionID != first && st.PublishedChunks > 0 })
-	if err := a.stop(); err != nil {
-		t.Fatal(err)
-	}
-	all := c.all()
-	if len(all) != 2 || all[0].end != nil || all[1].end.GetReason() != "stopped by test" {
-		t.Fatalf("%d sessions, ends %v", len(all), all[len(all)-1].end)
-	}
-	for _, name := range leftFiles(t, dir) {
-		if filepath.Base(filepath.Dir(name)) != first[1:] {
-			t.Errorf("left %s", name)
-		}
-	}
-	if len(leftFiles(t, dir)) == 0 {
-		t.Error("what the coordinator did not take left the spool")
 	}
 }

@@ -35,6 +35,7 @@ type coordinator struct {
 	sessions map[string]*told // by session id
 	deaf     bool             // answers Unavailable
 	stopFor  string
+	refuse   string          // why no session is registered
 	givenUp  map[string]bool // sessions whose books are closed
 	lose     int32           // the bus loses this segment once, before it is looked at
 }
@@ -137,6 +138,9 @@ func (c *coordinator) StartSession(ctx context.Context, q *recfleetv1.StartSessi
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	id := "s" + q.GetRequestId()
+	if c.refuse != "" {
+		return nil, status.Error(codes.FailedPrecondition, c.refuse)
+	}
 	if c.sessions[id] == nil {
 		c.sessions[id] = &told{start: q}
 	}

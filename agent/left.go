@@ -7,39 +7,51 @@ import (
 
 	"github.com/recfleet/recfleet/agent/session"
 	"github.com/recfleet/recfleet/agent/spool"
-	"github.com/recfleet/recfleet/internal/bus"
 )
 
-// finishLeft sends what an earlier process left of a session, and ends it.
+// finishLeft sends what an earlier process left of a session, and ends it. One that the coordinator never heard of is registered
+// first; one that it has given up meanwhile goes on as another.
 func (a *Agent) finishLeft(ctx context.Context, registrar session.Registrar, s *spool.Session) {
 	log := a.log.With("request_id", s.Registration().RequestID)
-	err := a.sendLeft(ctx, registrar, s)
-	if cerr := s.Close(); err == nil {
-		err = cerr
+	for {
+		err := a.sendLeft(ctx, registrar, s)
+		if errors.Is(err, session.ErrGivenUp) && wait(ctx, restartAfter) {
+			var next *spool.Session
+			if next, err = a.continueSession(s); err == nil {
+				s = next
+				continue
+			}
+		}
+		if cerr := s.Close(); err == nil {
+			err = cerr
+		}
+		switch {
+		case ctx.Err() != nil:
+			log.Warn("earlier session stays in the spool")
+		case err != nil:
+			log.Error("earlier session not finished", "error", err)
+		default:
+			log.Info("earlier session finished")
+		}
+		return
 	}
-	switch {
-	case ctx.Err() != nil:
-		log.Warn("earlier session stays in the spool")
-	case err != nil:
-		log.Error("earlier session not finished", "error", err)
-	default:
-		log.Info("earlier session finished")
+}
+
+// wait reports whether ctx is not done after that time.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
 	}
 }
 
 func (a *Agent) sendLeft(ctx context.Context, registrar session.Registrar, s *spool.Session) error {
 	r := s.Registration()
-	var grant *bus.Grant
-	if r.SessionID == "" {
-		if len(s.Segments()) == 0 {
-			return errors.Join(s.Close(), s.Remove())
-		}
-		g, err := registrar.Register(ctx, s)
-		if err != nil {
-			return err
-		}
-		grant = &g
-	}
+	// One without a segment too: the coordinator may have made it before the agent was killed, and is to know of its end.
 	if r.End.IsZero() {
 		end, err := endOf(s)
 		if err != nil {
@@ -54,8 +66,12 @@ func (a *Agent) sendLeft(ctx context.Context, registrar session.Registrar, s *sp
 			return err
 		}
 	}
-	link := session.New(session.Config{Spool: s, Client: registrar.Client, Key: registrar.Key, Grant: grant, Logger: a.log.Named("session")})
-	if err := link.Run(ctx); err != nil || !link.Complete() {
+	up := a.newUplink(registrar, s, nil, nil)
+	up.run(ctx)
+	if err := up.ended(); err != nil || !up.complete() {
+		if errors.Is(err, session.ErrRefused) && s.Registration().SessionID == "" && len(s.Segments()) == 0 {
+			return errors.Join(s.Close(), s.Remove())
+		}
 		return err
 	}
 	return errors.Join(s.Close(), s.Remove())

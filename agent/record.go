@@ -3,8 +3,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"maps"
-	"os"
 	"sync"
 	"time"
 
@@ -15,247 +13,269 @@ import (
 	"github.com/recfleet/recfleet/internal/bus"
 )
 
-// record registers a session, or goes on with the one that is given, and records until stopping, then drains.
+// desk is the desktop as it was opened, and the session that it is recorded in.
+type desk struct {
+	session  *spool.Session
+	grant    *bus.Grant      // that came with the registration, if it was made just now
+	display  *x11.Display    // nil where it has to be opened
+	primed   *capture.Primed // nil where no picture came
+	settings spool.Settings  // to capture with
+	past     past            // what was recorded of the session before
+	sink     capture.Sink    // where the rest goes
+	follows  bool            // another capture of this process, without a pause
+}
+
+// from is where a capture is to begin. The first picture of one that follows another without a pause lasts from the end of the
+// one before, even if it was taken a moment earlier.
+func (d *desk) from() time.Time {
+	if d.primed == nil || !d.follows {
+		return d.past.until
+	}
+	return d.past.until.Add(interval(d.settings)).Add(-time.Microsecond)
+}
+
+func interval(s spool.Settings) time.Duration {
+	return time.Second / time.Duration(max(s.FrameRate, 1))
+}
+
+// record records a new session, or goes on with the one that is given, and with those that follow from it.
 func (a *Agent) record(ctx context.Context, registrar session.Registrar, resumed *spool.Session) error {
+	var d desk
+	var err error
 	if resumed != nil {
-		return a.goOn(ctx, registrar, resumed)
+		d, err = a.goOn(ctx, registrar, resumed)
+	} else {
+		d, err = a.begin(ctx, registrar)
 	}
-	display, err := x11.Open(a.cfg.Display, x11.Options{Authority: a.cfg.Authority})
+	for again := true; err == nil && again; {
+		again, err = a.sit(ctx, registrar, &d)
+	}
+	return err
+}
+
+// begin makes a session with its first picture. Where none comes, it is made all the same, with a gap. In the strict mode the
+// session is registered then.
+func (a *Agent) begin(ctx context.Context, registrar session.Registrar) (d desk, err error) {
+	if err := a.checkRoom(); err != nil {
+		return d, err
+	}
+	if d.display, err = x11.Open(a.cfg.Display, x11.Options{Authority: a.cfg.Authority}); err != nil {
+		return d, err
+	}
+	g, err := d.display.Geometry()
 	if err != nil {
-		return err
+		return d, errors.Join(err, d.display.Close())
 	}
-	g, err := display.Geometry()
-	if err != nil {
-		return errors.Join(err, display.Close())
-	}
-	// The session begins with its first picture. Where none comes, it begins all the same, with a gap.
+	settings := a.spool.Remembered()
 	start := a.line.Now()
+	if d.primed = a.prime(ctx, settings.FrameRate, geometryOf(g)); d.primed != nil {
+		start = d.primed.At()
+	}
+	reg := a.registration(geometryOf(g), start)
+	if a.cfg.Mode.Offline() {
+		reg.Settings = settings
+		a.log.Warn("recorded in a mode that is not strict", "mode", a.cfg.Mode)
+	}
+	if d.session, err = a.spool.Create(reg); err != nil {
+		d.primed.Close()
+		return d, errors.Join(err, d.display.Close())
+	}
+	d.past, d.sink = past{until: start}, d.session
+	if a.cfg.Mode.Offline() {
+		return d, nil
+	}
+	grant, err := a.register(ctx, registrar, d.session)
+	if err == nil {
+		d.grant = &grant
+		return d, nil
+	}
+	d.primed.Close()
+	err = errors.Join(err, d.display.Close(), d.session.Close())
+	if d.session.Registration().SessionID == "" {
+		err = errors.Join(err, d.session.Remove())
+	}
+	return d, err
+}
+
+// prime returns nil where no picture comes.
+func (a *Agent) prime(ctx context.Context, frameRate int, g spool.Geometry) *capture.Primed {
 	primed, err := capture.Prime(ctx, capture.Config{
-		Display: a.cfg.Display, Authority: a.cfg.Authority, FrameRate: usualFrameRate, Now: a.line.Now, Logger: a.log.Named("capture"),
-	}, geometryOf(g))
+		Display: a.cfg.Display, Authority: a.cfg.Authority, FrameRate: frameRate, Now: a.line.Now, Logger: a.log.Named("capture"),
+	}, g)
 	if err != nil {
 		a.log.Warn("capture not primed", "error", err)
-	} else {
-		start = primed.At()
+		return nil
 	}
-	s, err := a.spool.Create(a.registration(geometryOf(g), start))
-	if err != nil {
-		primed.Close()
-		return errors.Join(err, display.Close())
-	}
-	defer func() {
-		if err := s.Close(); err != nil {
-			a.log.Error("session not closed", "error", err)
-		}
-	}()
-	grant, err := a.register(ctx, registrar, s)
-	if err != nil {
-		primed.Close()
-		err = errors.Join(err, display.Close())
-		if s.Registration().SessionID == "" {
-			return errors.Join(err, s.Remove())
-		}
-		return err
-	}
-	return a.run(ctx, registrar, s, &grant, desk{display: display, primed: primed, past: past{until: start}, sink: s})
+	return primed
 }
 
-// pause waits, and reports whether the recording is to go on.
-func (a *Agent) pause(d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-a.stopping:
-		return false
-	case <-timer.C:
-		return true
-	}
-}
-
-// register gives up when the agent is stopped.
+// register gives up when the agent is stopped, but for a call that is under way: the coordinator may have made the session, which is to
+// get its end.
 func (a *Agent) register(ctx context.Context, registrar session.Registrar, s *spool.Session) (bus.Grant, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	waiting := make(chan struct{})
 	var group sync.WaitGroup
 	defer group.Wait()
-	defer close(waiting)
+	answered := make(chan struct{})
+	defer close(answered)
 	group.Go(func() {
 		select {
 		case <-a.stopping:
+		case <-answered:
+			return
+		}
+		timer := time.NewTimer(lastCall)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
 			cancel()
-		case <-waiting:
+		case <-answered:
 		}
 	})
 	return registrar.Register(ctx, s)
 }
 
-// desk is the desktop as it was opened.
-type desk struct {
-	display *x11.Display
-	primed  *capture.Primed // nil where no picture came
-	past    past            // what was recorded of the session before
-	sink    capture.Sink    // where the rest goes
-}
-
-func (a *Agent) run(ctx context.Context, registrar session.Registrar, s *spool.Session, grant *bus.Grant, d desk) error {
-	reg := s.Registration()
-	grab := capture.New(capture.Config{
-		Display: a.cfg.Display, Authority: a.cfg.Authority, FrameRate: reg.Settings.FrameRate, SegmentLength: reg.Settings.SegmentLength,
-		SegmentBytes: reg.Settings.SegmentBytes, Primed: d.primed, Start: d.past.until, Now: a.line.Now, Sink: d.sink, Room: a.spool.Room,
-		Logger: a.log.Named("capture"),
-	})
-	link := session.New(session.Config{
-		Spool: s, Client: registrar.Client, Key: registrar.Key, Grant: grant, Frames: d.past.count(grab.Frames), Logger: a.log.Named("session"),
-	})
+// sit records one session until that is over, and drains it. It reports whether the recording goes on in another, which is in d
+// then.
+func (a *Agent) sit(ctx context.Context, registrar session.Registrar, d *desk) (again bool, err error) {
+	s := d.session
+	defer func() {
+		if cerr := s.Close(); cerr != nil {
+			a.log.Error("session not closed", "error", cerr)
+		}
+	}()
+	up := a.newUplink(registrar, s, d.grant, a.frames)
+	st := a.newSitting(s, up)
 	a.mu.Lock()
-	a.session, a.link, a.capture, a.before = s, link, grab, d.past
+	a.session, a.up, a.capture, a.before = s, up, nil, d.past
 	a.mu.Unlock()
-
-	grabCtx, endGrab := context.WithCancel(ctx)
-	defer endGrab()
 	keepCtx, endKeep := context.WithCancel(ctx)
 	defer endKeep()
 	linkCtx, endLink := context.WithCancel(ctx)
 	defer endLink()
-	geometries := make(chan *spool.Geometry, 1)
-	var watching, grabbing, keeping, linking sync.WaitGroup
-	var grabErr, keepErr, linkErr error
-	linked := make(chan struct{})
-	watching.Go(func() { a.watch(grabCtx, d.display, geometries) })
-	grabbing.Go(func() {
-		defer endGrab()
-		grabErr = grab.Run(grabCtx, geometries)
-	})
+	var keeping, linking sync.WaitGroup
+	var keepErr error
 	keeping.Go(func() {
 		if keepErr = s.Run(keepCtx); keepErr != nil {
-			endGrab() // nothing can be kept any more
+			close(st.broken)
 		}
 	})
-	linking.Go(func() {
-		defer close(linked)
-		linkErr = link.Run(linkCtx)
-	})
+	linking.Go(func() { up.run(linkCtx) })
 
-	reason := a.untilEnd(grabCtx, link, linked)
-	endGrab()
-	watching.Wait()
-	grabbing.Wait()
+	t := a.shootAll(ctx, st, d)
 	endKeep()
 	keeping.Wait()
-	if grabErr != nil || keepErr != nil {
-		reason = "capture failed"
+	if keepErr != nil {
+		t = turn{reason: reasonFailed, err: errors.Join(t.err, keepErr)}
 	}
-	a.log.Info("capture ended", "reason", reason)
-	if err := s.Update(func(r *spool.Registration) { r.End, r.EndReason = a.line.Now(), reason }); err != nil {
-		keepErr = errors.Join(keepErr, err)
+	if t.kind == turnGiveUp {
+		linking.Wait()
+		if err = a.carryOn(d); err == nil {
+			return true, nil
+		}
+		t = turn{reason: givenUp, err: errors.Join(errLost, err)}
+	}
+	d.primed.Close()
+	a.log.Info("capture ended", "reason", t.reason)
+	if err := s.Update(func(r *spool.Registration) { r.End, r.EndReason = a.line.Now(), t.reason }); err != nil {
+		t.err = errors.Join(t.err, err)
 	}
 	a.mu.Lock()
 	drain := a.drain
 	a.mu.Unlock()
+	if errors.Is(t.err, errNotRegistered) {
+		drain = 0
+	}
 	timer := time.AfterFunc(drain, endLink)
 	linking.Wait()
 	timer.Stop()
-	err := errors.Join(grabErr, keepErr, linkErr)
-	if reason == givenUp && errors.Is(linkErr, session.ErrRefused) {
-		err = errors.Join(err, errGivenUp)
+	return false, a.leave(s, up, t)
+}
+
+// leave ends what was recorded of a session: it is removed where the server has it, or where there is nothing of it.
+func (a *Agent) leave(s *spool.Session, up *uplink, t turn) error {
+	err := t.err
+	if err == nil {
+		err = up.ended()
 	}
-	if link.Complete() {
-		err = errors.Join(err, s.Close(), s.Remove())
-	} else {
-		a.log.Warn("session stays in the spool", "session_id", reg.SessionID, "spooled_bytes", a.spool.Bytes())
+	r := s.Registration()
+	if up.complete() || r.SessionID == "" && len(s.Segments()) == 0 {
+		return errors.Join(err, s.Close(), s.Remove())
 	}
+	a.log.Warn("session stays in the spool", "session_id", r.SessionID, "request_id", r.RequestID, "spooled_bytes", a.spool.Bytes())
 	return err
 }
 
-// untilEnd blocks until the recording is to end and returns why.
-func (a *Agent) untilEnd(grabCtx context.Context, link *session.Session, linked <-chan struct{}) string {
-	durable := link.Durable()
-	for {
-		select {
-		case <-durable:
-			durable = nil
-			a.log.Info("session recording")
-			a.first.Do(func() { close(a.durable) })
-		case <-a.stopping:
-			a.mu.Lock()
-			defer a.mu.Unlock()
-			return a.reason
-		case reason := <-link.Stop():
-			a.Stop(reason, 0)
-			return reason
-		case <-linked:
-			return givenUp
-		case <-grabCtx.Done():
-			return "capture failed"
-		}
-	}
-}
-
-// watch hands geometries to the capture until ctx is done, and opens the display again where it was lost.
-func (a *Agent) watch(ctx context.Context, display *x11.Display, geometries chan *spool.Geometry) {
-	report := func(g *spool.Geometry) {
-		select {
-		case <-geometries: // an older one that nobody has seen
-		default:
-		}
-		geometries <- g
-	}
-	backoff := 100 * time.Millisecond
-	for {
-		if display != nil {
-			err := display.Watch(ctx, func(g x11.Geometry) {
-				backoff = 100 * time.Millisecond
-				seen := geometryOf(g)
-				report(&seen)
-			})
-			_ = display.Close() // it is lost, or nobody needs it any more
-			if ctx.Err() != nil {
-				return
+// shootAll captures until the session is over.
+func (a *Agent) shootAll(ctx context.Context, st *sitting, d *desk) turn {
+	if !d.follows {
+		if a.cfg.Mode.Offline() && !st.first() {
+			if d.display != nil {
+				_ = d.display.Close() // nothing was done with it
 			}
-			a.log.Warn("display lost", "display", a.cfg.Display, "error", err)
-			report(nil)
+			return st.judge()
 		}
-		timer := time.NewTimer(backoff)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return
-		case <-timer.C:
+		d.settings = a.settings(st.s)
+	}
+	for {
+		t := a.shoot(ctx, st, d)
+		if t.kind != turnAgain {
+			return t
 		}
-		backoff = min(2*backoff, 5*time.Second)
-		display = a.reopen(ctx)
+		if err := d.follow(st.s, "settings changed"); err != nil {
+			d.primed.Close()
+			return turn{reason: reasonFailed, err: err}
+		}
 	}
 }
 
-// reopen returns nil where the display cannot be opened yet.
-func (a *Agent) reopen(ctx context.Context) *x11.Display {
-	display, err := x11.Open(a.cfg.Display, x11.Options{Authority: a.cfg.Authority})
-	if errors.Is(err, x11.ErrRefused) && a.cfg.Admit != nil && a.cfg.Admit(ctx) == nil {
-		display, err = x11.Open(a.cfg.Display, x11.Options{Authority: a.cfg.Authority})
+// shoot captures until that is to end. Where the recording goes on, d has the first picture of the next capture, which was taken
+// before this one ended.
+func (a *Agent) shoot(ctx context.Context, st *sitting, d *desk) turn {
+	grab := capture.New(capture.Config{
+		Display: a.cfg.Display, Authority: a.cfg.Authority, FrameRate: d.settings.FrameRate, SegmentLength: d.settings.SegmentLength,
+		SegmentBytes: d.settings.SegmentBytes, Primed: d.primed, Start: d.from(), Now: a.line.Now, Sink: d.sink, Room: a.spool.Room,
+		Logger: a.log.Named("capture"),
+	})
+	a.mu.Lock()
+	a.capture, a.before = grab, d.past
+	a.mu.Unlock()
+	display := d.display
+	d.display, d.primed = nil, nil
+	grabCtx, endGrab := context.WithCancel(ctx)
+	defer endGrab()
+	geometries := make(chan *spool.Geometry, 1)
+	var watching, grabbing sync.WaitGroup
+	var grabErr error
+	watching.Go(func() { a.watch(grabCtx, display, geometries) })
+	grabbing.Go(func() {
+		defer endGrab()
+		grabErr = grab.Run(grabCtx, geometries)
+	})
+	t := st.await(grabCtx, d.settings)
+	if g := grab.Geometry(); t.kind != turnEnd && g != nil {
+		d.settings = a.settings(st.s)
+		d.primed = a.prime(grabCtx, d.settings.FrameRate, *g)
 	}
-	if err != nil {
-		return nil
+	endGrab()
+	watching.Wait()
+	grabbing.Wait()
+	if grabErr != nil {
+		return turn{reason: reasonFailed, err: errors.Join(t.err, grabErr)}
 	}
-	a.log.Info("display opened", "display", a.cfg.Display)
-	return display
+	if t.kind != turnEnd {
+		d.display = a.open()
+	}
+	return t
 }
 
-// registration describes the desktop.
-func (a *Agent) registration(g spool.Geometry, start time.Time) spool.Registration {
-	host, _ := os.Hostname()
-	metadata := map[string]string{"hostname": host, "os": osName(), "display": a.cfg.Display, "user": a.cfg.User, "agent_version": a.cfg.Version}
-	for k, v := range a.cfg.Metadata {
-		metadata[k] = v
+// frames counts the frames of the session that is being recorded; the time is zero before the first of this process.
+func (a *Agent) frames() (int64, time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.capture == nil {
+		return a.before.frames, time.Time{}
 	}
-	maps.DeleteFunc(metadata, func(_, v string) bool { return v == "" })
-	instance := host
-	if v := a.cfg.Metadata["instance"]; v != "" {
-		instance = v
-	}
-	return spool.Registration{
-		RequestID: session.NewRequestID(), Start: start, Display: a.cfg.Display, User: a.cfg.User, Instance: instance,
-		Stack: a.cfg.Metadata["stack"], Fleet: a.cfg.Metadata["fleet"], Metadata: metadata, Geometry: g,
-		Sitting: a.cfg.Sitting, Clock: a.line.Anchor(),
-	}
+	n, last := a.capture.Frames()
+	return n + a.before.frames, last
 }

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,12 +11,13 @@ import (
 	"github.com/recfleet/recfleet/agent/session"
 	"github.com/recfleet/recfleet/agent/spool"
 	"github.com/recfleet/recfleet/agent/timeline"
-	"github.com/recfleet/recfleet/agent/x11"
-	"github.com/recfleet/recfleet/internal/bus"
 )
 
 // causeRestarted is the cause of the gap between the last frame of an agent that was killed and the first of the next.
 const causeRestarted = "agent_restarted"
+
+// causeSwitched is the cause of a gap between two captures of one process.
+const causeSwitched = "capture_restarted"
 
 // resume picks the session that an agent of the same sitting was recording when it was killed, and goes on with its time line. It
 // returns nil where there is none: where the last one was ended or was to end, or the machine was started anew since.
@@ -89,54 +91,53 @@ func pastOf(s *spool.Session) (past, error) {
 	}
 }
 
-// count adds the frames of the past to those of the present.
-func (p past) count(frames func() (int64, time.Time)) func() (int64, time.Time) {
-	return func() (int64, time.Time) {
-		n, last := frames()
-		return n + p.frames, last
+// goOn goes on with a session of an earlier process. The display and the coordinator may be away; in the strict mode, one that
+// was cut off before it was registered is registered first.
+func (a *Agent) goOn(ctx context.Context, registrar session.Registrar, s *spool.Session) (d desk, err error) {
+	d = desk{session: s}
+	if d.past, err = pastOf(s); err != nil {
+		return d, errors.Join(err, s.Close())
 	}
+	if s.Registration().SessionID == "" && !a.cfg.Mode.Offline() {
+		g, err := a.register(ctx, registrar, s)
+		if err != nil {
+			return d, errors.Join(err, s.Close())
+		}
+		d.grant = &g
+	}
+	d.display = a.open()
+	d.sink = &resumedSink{Sink: s, past: d.past, epochCause: "agent restarted", gapCause: causeRestarted}
+	return d, nil
 }
 
-// goOn records more of a session. The display and the coordinator may be away.
-func (a *Agent) goOn(ctx context.Context, registrar session.Registrar, s *spool.Session) error {
-	defer func() {
-		if err := s.Close(); err != nil {
-			a.log.Error("session not closed", "error", err)
-		}
-	}()
-	before, err := pastOf(s)
+// follow has the next capture go on where the last one of this process ended. Everything of that one is in the session.
+func (d *desk) follow(s *spool.Session, cause string) error {
+	if err := s.Flush(); err != nil {
+		return err
+	}
+	past, err := pastOf(s)
 	if err != nil {
 		return err
 	}
-	// One that was cut off before it was registered is so now; another's rights on the bus come with the first Sync.
-	var grant *bus.Grant
-	if s.Registration().SessionID == "" {
-		g, err := a.register(ctx, registrar, s)
-		if err != nil {
-			return err
-		}
-		grant = &g
-	}
-	display, err := x11.Open(a.cfg.Display, x11.Options{Authority: a.cfg.Authority})
-	if err != nil {
-		a.log.Warn("display not opened", "display", a.cfg.Display, "error", err)
-		display = nil
-	}
-	return a.run(ctx, registrar, s, grant, desk{display: display, past: before, sink: &resumedSink{Sink: s, past: before}})
+	d.session, d.past, d.follows = s, past, true
+	d.sink = &resumedSink{Sink: s, past: past, epochCause: cause, gapCause: causeSwitched}
+	return nil
 }
 
 // resumedSink continues the numbers of a session for a capture that begins with its own.
 type resumedSink struct {
 	capture.Sink
 	past past
-	told bool // of the gap before the first frame
+	// epochCause is why its first epoch began, gapCause why there is a gap before.
+	epochCause, gapCause string
+	told                 bool // of the gap before the first frame
 }
 
 // NewSegment opens a segment of an epoch after those of the past. The last segment of the past ends one interval after its last
 // frame: what lies between it and the first of the present is a gap however short it is, since no picture is said to have lasted.
 func (r *resumedSink) NewSegment(cfg spool.SegmentConfig) (*spool.Writer, error) {
 	if !r.told && cfg.Start.After(r.past.until) {
-		gap := spool.GapDeclared{Start: r.past.until, End: cfg.Start, Cause: causeRestarted}
+		gap := spool.GapDeclared{Start: r.past.until, End: cfg.Start, Cause: r.gapCause}
 		if _, err := r.Sink.Append(spool.Event{Time: cfg.Start, GapDeclared: &gap}); err != nil {
 			return nil, err
 		}
@@ -152,14 +153,21 @@ func (r *resumedSink) Append(e spool.Event) (int64, error) {
 		moved := *s
 		moved.Epoch += r.past.epochs
 		if s.Epoch == 1 {
-			moved.Cause = "agent restarted"
+			moved.Cause, e.Time = r.epochCause, laterOf(e.Time, r.past.until)
 		}
 		e.EpochStarted = &moved
 	}
 	if g := e.GapDeclared; g != nil && !r.told {
 		moved := *g
-		moved.Cause = causeRestarted
+		moved.Cause = r.gapCause
 		e.GapDeclared, r.told = &moved, true
 	}
 	return r.Sink.Append(e)
+}
+
+func laterOf(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }

@@ -19,7 +19,7 @@ func (a *Agent) Status() control.Status {
 	defer a.mu.Unlock()
 	st := control.Status{
 		State: control.StateStarting, PID: os.Getpid(), AgentVersion: a.cfg.Version, Display: a.cfg.Display, User: a.cfg.User,
-		StartTime: a.line.Start(), SpoolDir: a.cfg.SpoolDir,
+		StartTime: a.line.Start(), SpoolDir: a.cfg.SpoolDir, RecordingMode: string(a.cfg.Mode),
 	}
 	if a.spool != nil {
 		st.SpooledBytes, st.EarlierSessions = a.spool.Bytes(), len(a.spool.Left())
@@ -30,11 +30,16 @@ func (a *Agent) Status() control.Status {
 	if a.cfg.Sitting != "" {
 		st.SupervisorPID = os.Getppid()
 	}
-	if a.link != nil {
+	if a.up != nil {
 		st.SessionID = a.session.Registration().SessionID
-		st.Frames, st.LastFrameTime = a.before.count(a.capture.Frames)()
-		if g := a.capture.Geometry(); g != nil {
-			st.Width, st.Height = g.Width, g.Height
+		st.Registered = st.SessionID != ""
+		st.Frames = a.before.frames
+		if a.capture != nil {
+			n, last := a.capture.Frames()
+			st.Frames, st.LastFrameTime = st.Frames+n, last
+			if g := a.capture.Geometry(); g != nil {
+				st.Width, st.Height = g.Width, g.Height
+			}
 		}
 		for _, g := range a.session.Segments() {
 			st.Segments++
@@ -42,7 +47,7 @@ func (a *Agent) Status() control.Status {
 				st.AwaitingReceipt++
 			}
 		}
-		st.PublishedChunks, st.ReportedEvents = a.link.Published(), a.link.Reported()
+		st.PublishedChunks, st.ReportedEvents = a.up.counts()
 	}
 	select {
 	case <-a.durable:

@@ -29,7 +29,7 @@ const (
 // The states of an agent.
 const (
 	StateStarting  = "starting"  // nothing of the session is on the bus yet
-	StateRecording = "recording" // the bus has the first chunk
+	StateRecording = "recording" // the bus has the first chunk; the disk has it, in a mode that is not strict
 	StateStopping  = "stopping"  // capture has ended, the rest is on its way
 	StateStopped   = "stopped"   // no agent runs
 )
@@ -39,8 +39,12 @@ type Status struct {
 	State string `json:"state"`
 	PID   int    `json:"pid,omitempty"`
 	// SupervisorPID is the process that starts the agent again where it is killed; 0 where there is none.
-	SupervisorPID   int       `json:"supervisor_pid,omitempty"`
-	AgentVersion    string    `json:"agent_version,omitempty"`
+	SupervisorPID int    `json:"supervisor_pid,omitempty"`
+	AgentVersion  string `json:"agent_version,omitempty"`
+	// RecordingMode is strict, grace or best-effort; empty where no agent runs.
+	RecordingMode string `json:"recording_mode,omitempty"`
+	// Registered says that the coordinator knows of the session; SessionID is empty until then.
+	Registered      bool      `json:"registered"`
 	SessionID       string    `json:"session_id,omitempty"`
 	Display         string    `json:"display,omitempty"`
 	User            string    `json:"user,omitempty"`

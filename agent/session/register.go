@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"google.golang.org/grpc/codes"
@@ -22,9 +21,6 @@ import (
 // ErrCredentials says that the coordinator does not accept the token.
 var ErrCredentials = errors.New("the coordinator does not accept the token")
 
-// defaultSegmentBytes bounds a segment where the coordinator sets no bound: the bus holds each one whole.
-const defaultSegmentBytes = 512 << 20
-
 // NewRequestID returns a random request id.
 func NewRequestID() string {
 	var b [16]byte
@@ -37,19 +33,15 @@ type Registrar struct {
 	Client       recfleetv1.AgentServiceClient
 	Key          *bus.Key
 	AgentVersion string
-	Logger       hclog.Logger
+	// Remember, where it is set, gets every order of how to record.
+	Remember func(spool.Settings) error
+	Logger   hclog.Logger
 }
 
 // Register registers a session of the spool and writes the coordinator's answer there. It tries until ctx is done while the
 // coordinator cannot be reached; ErrRefused and ErrCredentials are final. Idempotent.
 func (r Registrar) Register(ctx context.Context, s *spool.Session) (bus.Grant, error) {
-	reg := s.Registration()
-	request := &recfleetv1.StartSessionRequest{
-		RequestId: reg.RequestID, User: reg.User, Stack: reg.Stack, Fleet: reg.Fleet, Instance: reg.Instance, Metadata: reg.Metadata,
-		StartTime: timestamppb.New(reg.Start), Geometry: geometryProto(reg.Geometry),
-		BusPublicKey: r.Key.Public(), AgentVersion: r.AgentVersion,
-	}
-	answer, err := r.start(ctx, request)
+	answer, err := r.start(ctx, s)
 	if err != nil {
 		return bus.Grant{}, fmt.Errorf("start session: %w", err)
 	}
@@ -63,32 +55,59 @@ func (r Registrar) Register(ctx context.Context, s *spool.Session) (bus.Grant, e
 	if err != nil {
 		return bus.Grant{}, err
 	}
+	if r.Remember != nil {
+		if err := r.Remember(settings); err != nil {
+			r.Logger.Warn("settings not remembered", "error", err)
+		}
+	}
 	r.Logger.Info("session registered", "session_id", answer.GetSessionId(), "frame_rate", settings.FrameRate,
 		"segment_length", settings.SegmentLength)
 	return bus.GrantFromProto(answer.GetBus()), nil
 }
 
-func (r Registrar) start(ctx context.Context, request *recfleetv1.StartSessionRequest) (*recfleetv1.StartSessionResponse, error) {
-	backoff := minBackoff
+// start asks until there is an answer. An answer that was lost leaves a session that the coordinator gives up in time: where it
+// says so, another one is asked for, once.
+func (r Registrar) start(ctx context.Context, s *spool.Session) (*recfleetv1.StartSessionResponse, error) {
+	backoff, moved := minBackoff, false
 	for {
-		answer, err := call(ctx, request, r.Client.StartSession)
+		reg := s.Registration()
+		answer, err := call(ctx, r.request(reg), r.Client.StartSession)
 		switch {
 		case err == nil:
 			return answer, nil
 		case status.Code(err) == codes.Unauthenticated || status.Code(err) == codes.PermissionDenied:
 			return nil, fmt.Errorf("%w: %w", ErrCredentials, err)
+		case status.Code(err) == codes.FailedPrecondition && reg.Tried && !moved:
+			moved = true
+			if err := s.Update(func(reg *spool.Registration) { reg.RegisterAs = NewRequestID() }); err != nil {
+				return nil, err
+			}
+			continue
 		case errors.Is(err, ErrRefused):
 			return nil, err
 		}
 		r.Logger.Warn("session not registered", "error", err)
-		timer := time.NewTimer(backoff)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if !reg.Tried {
+			if err := s.Update(func(reg *spool.Registration) { reg.Tried = true }); err != nil {
+				return nil, err
+			}
+		}
+		if !pause(ctx, backoff) {
 			return nil, err
-		case <-timer.C:
 		}
 		backoff = min(2*backoff, maxBackoff)
+	}
+}
+
+func (r Registrar) request(reg spool.Registration) *recfleetv1.StartSessionRequest {
+	id := reg.RequestID
+	if reg.RegisterAs != "" {
+		id = reg.RegisterAs
+	}
+	return &recfleetv1.StartSessionRequest{
+		RequestId: id, User: reg.User, Stack: reg.Stack, Fleet: reg.Fleet, Instance: reg.Instance, Metadata: reg.Metadata,
+		StartTime: timestamppb.New(reg.Start), Geometry: geometryProto(reg.Geometry),
+		BusPublicKey: r.Key.Public(), AgentVersion: r.AgentVersion,
 	}
 }
 
@@ -98,22 +117,13 @@ func settingsOf(answer *recfleetv1.StartSessionResponse) (spool.Settings, error)
 	s := spool.Settings{FrameRate: int(c.GetFrameRate()), SegmentLength: c.GetSegmentLength().AsDuration(),
 		ChunkBytes: int(c.GetChunkBytes()), SegmentBytes: c.GetSegmentBytes()}
 	if s.SegmentBytes == 0 {
-		s.SegmentBytes = defaultSegmentBytes
+		s.SegmentBytes = spool.DefaultSegmentBytes
 	}
 	if s.ChunkBytes == 0 {
 		s.ChunkBytes = chunk.MaxPayload
 	}
-	switch {
-	case !chunk.ValidSession(answer.GetSessionId()):
+	if !chunk.ValidSession(answer.GetSessionId()) {
 		return s, fmt.Errorf("session id %q is none", answer.GetSessionId())
-	case s.FrameRate < 1 || s.FrameRate > 60:
-		return s, fmt.Errorf("frame rate %d is not 1 to 60", s.FrameRate)
-	case s.SegmentLength < time.Second || s.SegmentLength > time.Hour:
-		return s, fmt.Errorf("segment length %s is not 1s to 1h", s.SegmentLength)
-	case s.ChunkBytes < 1024 || s.ChunkBytes > chunk.MaxPayload:
-		return s, fmt.Errorf("chunk size %d is not 1024 to %d", s.ChunkBytes, chunk.MaxPayload)
-	case s.SegmentBytes < 0:
-		return s, fmt.Errorf("segment size %d is below 0", s.SegmentBytes)
 	}
-	return s, nil
+	return s, s.Validate()
 }

@@ -28,8 +28,13 @@ import (
 	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
 )
 
-// ErrRefused says that the coordinator will have no more of the session. What is left of it stays in the spool.
-var ErrRefused = errors.New("session refused by the coordinator")
+var (
+	// ErrRefused says that the coordinator will have no more of the session. What is left of it stays in the spool.
+	ErrRefused = errors.New("session refused by the coordinator")
+	// ErrGivenUp is an ErrRefused of a session that was registered: the coordinator closed its books, as it does after a long
+	// silence, or does not know it any more. What is left of it may become another session.
+	ErrGivenUp = errors.New("session given up by the coordinator")
+)
 
 const (
 	callTimeout  = 10 * time.Second
@@ -137,7 +142,7 @@ func (s *Session) publish(ctx context.Context) error {
 		var err error
 		if p, err = bus.DialPublisher(ctx, bus.ClientConfig{Key: s.cfg.Key, Grant: g, Logger: s.log.Named("bus")}); err != nil {
 			s.log.Warn("bus not reached", "error", err)
-			s.pause(ctx, backoff)
+			pause(ctx, backoff)
 			s.keepGrant(g)
 			if time.Now().After(g.Expires) {
 				s.askGrant()
@@ -188,13 +193,16 @@ func (s *Session) askGrant() {
 	}
 }
 
-// pause waits, half of the time by chance.
-func (s *Session) pause(ctx context.Context, d time.Duration) {
+// pause waits, half of the time by chance: agents that lost the same server do not come back at the same moment. It reports
+// whether ctx is still not done.
+func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d/2 + rand.N(d/2))
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
+		return false
 	case <-timer.C:
+		return true
 	}
 }
 
@@ -211,7 +219,7 @@ func (s *Session) talk(ctx context.Context) error {
 		case err != nil:
 			s.backoff = min(max(2*s.backoff, minBackoff), maxBackoff)
 			s.log.Warn("coordinator not reached", "error", err)
-			s.pause(ctx, s.backoff)
+			pause(ctx, s.backoff)
 			continue
 		case s.Complete():
 			return nil
@@ -229,6 +237,10 @@ func (s *Session) talk(ctx context.Context) error {
 }
 
 func (s *Session) refused(err error) error {
+	switch status.Code(err) {
+	case codes.NotFound, codes.FailedPrecondition:
+		err = fmt.Errorf("%w: %w", ErrGivenUp, err)
+	}
 	s.log.Error("session refused", "error", err)
 	return errors.Join(err, s.cfg.Spool.Update(func(r *spool.Registration) { r.Refused = err.Error() }))
 }

@@ -21,7 +21,7 @@ func Inspect(dir string) (sessions int, bytes int64, err error) {
 		return 0, 0, fmt.Errorf("read sessions folder: %w", err)
 	}
 	for _, e := range entries {
-		if !requestID.MatchString(e.Name()) {
+		if !requestIDForm.MatchString(e.Name()) {
 			continue
 		}
 		sessions++

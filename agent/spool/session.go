@@ -22,6 +22,10 @@ const removedSuffix = ".removed"
 // Registration is what a session is, and what the coordinator answered.
 type Registration struct {
 	RequestID string `json:"request_id"`
+	// RegisterAs is the request id under which the coordinator is asked where it is another one.
+	RegisterAs string `json:"register_as,omitempty"`
+	// Tried says that the coordinator may know of the session although no answer has come.
+	Tried bool `json:"tried,omitempty"`
 	// SessionID is empty until the coordinator has given one.
 	SessionID string            `json:"session_id,omitempty"`
 	Start     time.Time         `json:"start_time"`
@@ -44,6 +48,8 @@ type Registration struct {
 	Ended bool `json:"ended,omitempty"`
 	// Refused says why the coordinator will have no more of this session; what is left of it stays in the spool.
 	Refused string `json:"refused,omitempty"`
+	// ContinuedAs is the request id of the session that is made of what is left of this one.
+	ContinuedAs string `json:"continued_as,omitempty"`
 }
 
 // Settings is how to record.
@@ -110,8 +116,8 @@ type Session struct {
 
 // Create makes the folder of a new session. The registration's RequestID names it.
 func (p *Spool) Create(reg Registration) (*Session, error) {
-	if !requestID.MatchString(reg.RequestID) {
-		return nil, fmt.Errorf("create session: request id %q does not match %s", reg.RequestID, requestID)
+	if !requestIDForm.MatchString(reg.RequestID) {
+		return nil, fmt.Errorf("create session: request id %q does not match %s", reg.RequestID, requestIDForm)
 	}
 	dir := filepath.Join(p.dir, "sessions", reg.RequestID)
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -284,8 +290,10 @@ func (s *Session) Remove() error {
 
 // path returns a segment's file with the given suffix.
 func (s *Session) path(number int, suffix string) string {
-	return filepath.Join(s.dir, fmt.Sprintf("%06d.%s", number, suffix))
+	return filepath.Join(s.dir, segmentFile(number, suffix))
 }
+
+func segmentFile(number int, suffix string) string { return fmt.Sprintf("%06d.%s", number, suffix) }
 
 // move renames a segment's stream from its state's name to the next one's. It does not wait for the disk: every later step
 // also follows from the earlier name.

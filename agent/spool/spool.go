@@ -75,7 +75,7 @@ type Spool struct {
 	sessions []*Session
 }
 
-var requestID = regexp.MustCompile(`^[a-z0-9]{16,64}$`)
+var requestIDForm = regexp.MustCompile(`^[a-z0-9]{16,64}$`)
 
 // Prepare makes the folder of a spool where there is none, only for its owner, and checks that it can be written. It may be
 // called while another process uses the spool.
@@ -153,13 +153,13 @@ func (p *Spool) load() error {
 	}
 	for _, e := range entries {
 		dir := filepath.Join(root, e.Name())
-		if filepath.Ext(e.Name()) == removedSuffix {
+		if ext := filepath.Ext(e.Name()); ext == removedSuffix || ext == makingSuffix {
 			if err := os.RemoveAll(dir); err != nil {
 				return fmt.Errorf("remove finished session: %w", err)
 			}
 			continue
 		}
-		if !e.IsDir() || !requestID.MatchString(e.Name()) {
+		if !e.IsDir() || !requestIDForm.MatchString(e.Name()) {
 			p.log.Warn("foreign file passed over", "path", dir)
 			continue
 		}
@@ -172,6 +172,9 @@ func (p *Spool) load() error {
 		if s != nil {
 			p.sessions = append(p.sessions, s)
 		}
+	}
+	if err := p.discardContinued(); err != nil {
+		return err
 	}
 	sort.Slice(p.sessions, func(i, j int) bool { return p.sessions[i].reg.Start.Before(p.sessions[j].reg.Start) })
 	return nil

@@ -1,0 +1,33 @@
+package agent
+
+import (
+	"fmt"
+
+	"github.com/recfleet/recfleet/agent/session"
+	"github.com/recfleet/recfleet/agent/spool"
+)
+
+// carryOn makes what is left of a session that the coordinator has given up another session, and has the next capture go on
+// there.
+func (a *Agent) carryOn(d *desk) error {
+	next, err := a.continueSession(d.session)
+	if err != nil {
+		return err
+	}
+	d.grant = nil
+	return d.follow(next, "session continued")
+}
+
+// continueSession makes another session of what is left of one.
+func (a *Agent) continueSession(s *spool.Session) (*spool.Session, error) {
+	old := s.Registration()
+	next, err := a.spool.Continue(s, session.NewRequestID(), func(r *spool.Registration) {
+		r.Metadata[keyContinues] = old.SessionID
+	})
+	if err != nil {
+		return nil, fmt.Errorf("continue session %s: %w", old.SessionID, err)
+	}
+	a.log.Warn("session continued in another", "session_id", old.SessionID, "request_id", next.Registration().RequestID,
+		"segments", len(next.Segments()))
+	return next, nil
+}
