@@ -90,7 +90,7 @@ func TestToldChangesGiveTheSameStream(t *testing.T) {
 	}
 	try("moves", 1, 260, 230, 50, movingPictures(260, 230, 12))
 	for _, name := range []string{"scroll", "drag", "terminal", "motion"} {
-		try(name, 2, 480, 301, 8, scenePictures(t, name, 480, 301, 12))
+		try(name, 2, 320, 203, 5, scenePictures(t, name, 320, 203, 8))
 	}
 }
 

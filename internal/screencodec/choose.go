@@ -10,9 +10,8 @@ type chooser struct {
 	key       bool // no picture before
 	photos    int  // chosen in this picture
 	distances [6]distance
-	residual  []byte // of the green plane by the spatial predictor
-	green     []byte
-	kinds     []uint8 // of all photos of this picture
+	now, old  *wordPlanes // of the photo chosen last
+	kinds     []uint8     // of its blocks
 }
 
 // A distance leads from a part of the picture to where it was before.
@@ -24,92 +23,112 @@ const (
 )
 
 func newChooser(g geometry) chooser {
-	area := 1 << (2 * g.shift)
-	return chooser{geometry: g, residual: make([]byte, area), green: make([]byte, area)}
+	side := 1 << g.shift
+	return chooser{geometry: g, now: newWordPlanes(side), old: newWordPlanes(side)}
 }
 
 // begin starts a picture.
-func (c *chooser) begin(key bool) {
-	c.key, c.photos, c.kinds = key, 0, c.kinds[:0]
+func (c *chooser) begin(key bool) { c.key, c.photos = key, 0 }
+
+// A look is what every fourth row of a part of the picture says about it.
+type look struct {
+	pixels    int // looked at
+	turns     int // of them differ from the one to the left and from the one above
+	predictor int // the best spatial one
+	wrong     int // by how much it misses their green
+}
+
+func (s patch) look() look {
+	var l look
+	var left, mid, avg int
+	for y := 1; y < s.h; y += 4 {
+		row, up := s.row(y), s.row(y-1)
+		up = up[:len(row)]
+		last, corner := load(row), load(up)
+		for x := 4; x+4 <= len(row); x += 4 {
+			here, above := load(row[x:]), load(up[x:])
+			if here != last && here != above {
+				l.turns++
+			}
+			v, a, b, k := int(here>>8&0xff), int(last>>8&0xff), int(above>>8&0xff), int(corner>>8&0xff)
+			left += abs(v - a)
+			mid += abs(v - median(a, b, k))
+			avg += abs(v - (a+b)>>1)
+			last, corner = here, above
+		}
+		l.pixels += s.w - 1
+	}
+	l.wrong, l.predictor = left, predictLeft
+	if avg < l.wrong {
+		l.wrong, l.predictor = avg, predictAverage
+	}
+	if mid < l.wrong {
+		l.wrong, l.predictor = mid, predictMedian
+	}
+	return l
+}
+
+// mean is by how much the best spatial predictor misses a pixel.
+func (l look) mean() float64 { return float64(l.wrong) / float64(max(l.pixels, 1)) }
+
+// photo tells whether a part of the picture is one for certain: it turns nearly
+// everywhere, but only a little.
+func (l look) photo() bool {
+	return l.pixels > 0 && l.turns*2 >= l.pixels && l.wrong <= 12*l.pixels
 }
 
 // fewColors is how many colors a palette may have without a look at what a
 // photo would cost.
 const fewColors = 24
 
-// prefers tells whether a part of the picture that has a palette is cheaper
+// prefersPalette tells whether a part of the picture that has a palette is cheaper
 // with it than as a photo. Text turns seldom from color to color, but then to
 // another one altogether; a photo turns at every pixel, and only a little.
-func (c *chooser) prefers(p *palette, r rect, cur []byte) bool {
-	n, area := p.distinct, float64(r.area())
+func (l look) prefersPalette(p *palette, area int) bool {
+	n := p.distinct
 	if n <= fewColors {
 		return true
 	}
-	_, wrong := c.spatial(r, cur)
-	mean := float64(wrong) / float64(searchPixels(r))
-	asPhoto := 2.8 * (0.6 + math.Log2(1+mean))
-	asPalette := (float64(n)*24 + float64(p.turns)*(1+math.Log2(float64(n)))) / area
+	asPhoto := 2.8 * (0.6 + math.Log2(1+l.mean()))
+	asPalette := (float64(n)*24 + float64(p.turns)*(1+math.Log2(float64(n)))) / float64(area)
 	return asPalette < asPhoto
 }
 
-// choose returns the photo at r with its prediction.
-func (c *chooser) choose(r rect, cur, prev []byte) photo {
-	p := photo{at: r, coded: r.area()}
-	var spatial int
-	p.predictor, spatial = c.spatial(r, cur)
+// choose returns the photo at r, which is s, with its prediction, and leaves its planes and the
+// kinds of its blocks in c.
+func (c *chooser) choose(s patch, r rect, l look, prev []byte) photo {
+	p := photo{at: r, coded: r.area(), predictor: l.predictor}
+	c.now.split(s)
+	c.kinds = c.kinds[:0]
 	if c.key || r.w < 2*blockSide || r.h < 2*blockSide {
 		return p
 	}
-	d, wrong := c.search(r, cur, prev)
+	spatial := l.wrong * searchPixels(r) / max(l.pixels, 1)
+	d, wrong := c.search(s, r, prev, spatial)
 	c.photos++
 	if wrong > spatial+spatial/2 {
 		return p
 	}
 	p.distance = d
-	if c.blocks(&p, cur, prev) {
+	c.old.split(c.geometry.patch(prev, p.from()))
+	if c.blocks(&p) {
 		c.remember(d)
 		p.motion = true
 	}
 	return p
 }
 
-// spatial returns the best spatial predictor and how wrong it is for as many
-// pixels as search looks at, in green.
-func (c *chooser) spatial(r rect, cur []byte) (int, int) {
-	var left, mid, avg int
-	n := 0
-	for y := 1; y < r.h; y += 4 {
-		row, up := c.geometry.row(cur, r, y), c.geometry.row(cur, r, y-1)
-		l, k := int(row[1]), int(up[1])
-		for x := 5; x < len(row); x += 4 {
-			u, v := int(up[x]), int(row[x])
-			left += abs(v - l)
-			mid += abs(v - median(l, u, k))
-			avg += abs(v - (l+u)>>1)
-			l, k = v, u
-			n++
-		}
-	}
-	best, predictor := left, predictLeft
-	if avg < best {
-		best, predictor = avg, predictAverage
-	}
-	if mid < best {
-		best, predictor = mid, predictMedian
-	}
-	return predictor, best * searchPixels(r) / max(n, 1)
-}
-
 // searchPixels is how many pixels of r a distance is tried on.
 func searchPixels(r rect) int { return max((r.h+2)/4*((r.w+2)/4), 1) }
 
 // search returns the distance at which the picture before is most like r, as
-// far as it looks, and how wrong it is.
-func (c *chooser) search(r rect, cur, prev []byte) (distance, int) {
+// far as it looks, and how wrong it is. It looks less far for what is much better than
+// the spatial prediction.
+func (c *chooser) search(s patch, r rect, prev []byte, spatial int) (distance, int) {
 	best := distance{}
-	wrong := c.wrong(r, cur, prev, best, 1<<30)
+	wrong := c.wrong(s, r, prev, best, 1<<30)
 	try := func(d distance) bool {
-		if w := c.wrong(r, cur, prev, d, wrong); w < wrong {
+		if w := c.wrong(s, r, prev, d, wrong); w < wrong {
 			best, wrong = d, w
 			return true
 		}
@@ -148,17 +167,16 @@ func (c *chooser) search(r rect, cur, prev []byte) (distance, int) {
 
 // wrong adds up how much r differs from what lies at a distance before, in the
 // green of every fourth pixel of every fourth row, stopping at limit.
-func (c *chooser) wrong(r rect, cur, prev []byte, d distance, limit int) int {
+func (c *chooser) wrong(s patch, r rect, prev []byte, d distance, limit int) int {
 	g := c.geometry
 	from := rect{r.x + d.dx, r.y + d.dy, r.w, r.h}
-	if !g.contains(from) {
+	if abs(d.dy) > maxFall || !g.contains(from) {
 		return limit
 	}
 	sum := 0
-	now, old := (r.y*g.width+r.x)*4, (from.y*g.width+from.x)*4
+	old := g.patch(prev, from)
 	for y := 1; y < r.h; y += 4 {
-		at := y * g.stride()
-		a, b := cur[now+at:now+at+r.w*4], prev[old+at:old+at+r.w*4]
+		a, b := s.row(y), old.row(y)
 		b = b[:len(a)]
 		for x := 5; x < len(a); x += 16 {
 			d := int(a[x]) - int(b[x])
@@ -174,51 +192,17 @@ func (c *chooser) wrong(r rect, cur, prev []byte, d distance, limit int) int {
 
 // blocks chooses the kind of every block of a photo and tells whether any is
 // predicted by motion.
-func (c *chooser) blocks(p *photo, cur, prev []byte) bool {
-	g, r := c.geometry, p.at
-	from := p.from()
-	green, res := c.green[:r.area()], c.residual[:r.area()]
-	for y := range r.h {
-		row, out := g.row(cur, r, y), green[y*r.w:(y+1)*r.w]
-		for x := range out {
-			out[x] = row[x*4+1]
-		}
-		var up []byte
-		if y > 0 {
-			up = green[(y-1)*r.w : y*r.w]
-		}
-		residuals(p.predictor, res[y*r.w:(y+1)*r.w], out, up)
-	}
-	at, any := len(c.kinds), false
+func (c *chooser) blocks(p *photo) bool {
+	now := c.now
+	moved := false
 	p.coded = 0
-	for by := 0; by < r.h; by += blockSide {
-		h := min(blockSide, r.h-by)
-		for bx := 0; bx < r.w; bx += blockSide {
-			w := min(blockSide, r.w-bx)
-			now, old := rect{r.x + bx, r.y + by, w, h}, rect{from.x + bx, from.y + by, w, h}
-			kind := uint8(blockSpatial)
-			same := true
-			motion, spatial := 0, 0
-			for y := range h {
-				a, b := g.row(cur, now, y), g.row(prev, old, y)
-				same = same && samePixels(a, b)
-				if same {
-					continue
-				}
-				line := res[(by+y)*r.w+bx:][:w]
-				for x, v := range line {
-					spatial += int(magnitude[v])
-					motion += int(magnitudeOf(a[x*4+1], b[x*4+1]))
-				}
-			}
-			switch {
-			case same:
-				kind = blockCopy
-			case motion < spatial:
-				kind = blockMotion
-			}
+	for y0 := 0; y0 < now.h; y0 += blockSide {
+		h := min(blockSide, now.h-y0)
+		for i := range now.across {
+			w := min(blockSide, now.w-i*blockSide)
+			kind := c.block(p.predictor, y0, h, i, w)
 			if kind != blockSpatial {
-				any = true
+				moved = true
 			}
 			if kind != blockCopy {
 				p.coded += w * h
@@ -226,13 +210,34 @@ func (c *chooser) blocks(p *photo, cur, prev []byte) bool {
 			c.kinds = append(c.kinds, kind)
 		}
 	}
-	if !any {
-		c.kinds = c.kinds[:at]
-		p.coded = r.area()
-		return false
+	if !moved {
+		c.kinds = c.kinds[:0]
+		p.coded = p.at.area()
 	}
-	p.kinds = [2]int{at, len(c.kinds)}
-	return true
+	return moved
+}
+
+// block chooses the kind of the block that is the words i of the rows from y0 on.
+func (c *chooser) block(predictor, y0, h, i, w int) uint8 {
+	now, old := c.now, c.old
+	same := true
+	for y := y0; y < y0+h && same; y++ {
+		same = now.same(old, y*now.across+i)
+	}
+	if same {
+		return blockCopy
+	}
+	motion, spatial := 0, 0
+	inside := ^uint64(0) >> (8 * (lanes - w))
+	for y := y0; y < y0+h; y++ {
+		at := y*now.across + i
+		motion += total(sizes(subtract(now.planes[0][at], old.planes[0][at]) & inside))
+		spatial += total(sizes(now.residual(0, predictor, y, i) & inside))
+	}
+	if motion < spatial {
+		return blockMotion
+	}
+	return blockSpatial
 }
 
 // remember puts a distance that was of use before the others.
@@ -253,9 +258,4 @@ func abs(v int) int {
 		return -v
 	}
 	return v
-}
-
-// magnitudeOf is the difference of two values.
-func magnitudeOf(a, b byte) uint8 {
-	return max(a, b) - min(a, b)
 }

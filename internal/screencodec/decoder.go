@@ -34,7 +34,7 @@ type Decoder struct {
 	photos  []photo
 	kinds   []uint8 // of the photos' blocks
 	palette paletteReader
-	slabs   *slabCoder
+	slabs   *slabReader
 	changed []image.Rectangle
 
 	zr   *zstd.Decoder

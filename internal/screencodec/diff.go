@@ -134,7 +134,8 @@ func (s *span) widen(a, b []byte, y uint8) bool {
 		return false // only fourth bytes
 	}
 	if s.y1 == 0 {
-		*s = span{uint8(first), y, uint8(lastDifference(a, b)), y + 1}
+		// The picture may change while it is read: at least the pixel at first counts.
+		*s = span{uint8(first), y, uint8(max(lastDifference(a, b), first+1)), y + 1}
 		return true
 	}
 	s.x0 = min(s.x0, uint8(first))

@@ -31,20 +31,19 @@ type Encoder struct {
 	toKey  int // pictures until the next key picture
 
 	prev    []byte
-	cur     []byte // the caller's, during a call
 	seen    []bool // tiles to be compared
 	boxes   []span
 	marked  []bool
-	photo   []bool // tiles that were one when last written
 	moves   *moveFinder
 	palette *palette
-	slabs   *slabCoder
-	photos  []photo
+	stage   stage
+	slabs   *slabWriter
 	chooser chooser
 
 	zw     *zstd.Encoder
 	zout   sink
 	raw    []byte
+	line   []byte // of a picture
 	record []byte
 }
 
@@ -72,10 +71,10 @@ func newEncoder(cfg Config, shift uint) (*Encoder, error) {
 	e := &Encoder{
 		geometry: g, interval: cfg.KeyInterval, zw: zw,
 		prev: make([]byte, g.stride()*g.height), seen: make([]bool, g.tiles()),
-		boxes: make([]span, g.tiles()), marked: make([]bool, g.tiles()), photo: make([]bool, g.tiles()),
-		moves: newMoveFinder(g), palette: newPalette(1 << (2 * shift)), slabs: newSlabCoder(g),
+		boxes: make([]span, g.tiles()), marked: make([]bool, g.tiles()),
+		moves: newMoveFinder(g), palette: newPalette(1 << (2 * shift)), stage: newStage(g),
+		slabs: newSlabWriter(g), chooser: newChooser(g),
 	}
-	e.chooser = newChooser(g)
 	if e.interval == 0 {
 		e.interval = DefaultKeyInterval
 	}
@@ -89,7 +88,6 @@ func (e *Encoder) Begin(w io.Writer, start time.Time) error {
 	e.w, e.open, e.err = w, true, nil
 	e.last, e.frames, e.toKey = -1, 0, 0
 	e.chooser.distances = [len(e.chooser.distances)]distance{}
-	clear(e.photo)
 	g := e.geometry
 	e.record = appendHeader(e.record[:0], g.width, g.height, g.shift, start)
 	return e.write(e.record)
@@ -107,9 +105,10 @@ var errNotOpen = errors.New("no stream was begun")
 
 // Encode writes one picture: BGR0 rows of 4*width bytes, the fourth byte of
 // every pixel ignored. at is its media time, which counts in microseconds and
-// must be larger than the one before. pix stays the caller's: it is read, never
-// written to, and may not change until Encode returns. After an error of the
-// writer the stream is at its end, and Begin starts another.
+// must be larger than the one before. pix stays the caller's and is never written
+// to. Where something else writes to it during the call, the picture is a mix of
+// what was there, but the stream as good as any. After an error of the writer the
+// stream is at its end, and Begin starts another.
 func (e *Encoder) Encode(pix []byte, at time.Duration) (FrameInfo, error) {
 	setAll(e.seen)
 	return e.encodeSeen(pix, at)
@@ -142,9 +141,7 @@ func (e *Encoder) encodeSeen(pix []byte, at time.Duration) (FrameInfo, error) {
 	if at <= e.last || at-max(e.last, 0) > maxStep*time.Microsecond || at > maxTime*time.Microsecond {
 		return FrameInfo{}, fmt.Errorf("encode picture: time %v after %v", at, e.last)
 	}
-	e.cur = pix
-	defer func() { e.cur = nil }()
-	info, err := e.encode()
+	info, err := e.encode(pix)
 	if err != nil {
 		e.err = err
 		return FrameInfo{}, err
@@ -198,126 +195,4 @@ func checksum(pix []byte) uint32 {
 		pix[i] = 0
 	}
 	return crc32.Checksum(pix, castagnoli)
-}
-
-// encode makes the payload for the picture in e.cur and brings it into the last.
-func (e *Encoder) encode() (FrameInfo, error) {
-	e.begin()
-	info := FrameInfo{Kind: KindKey}
-	var moves []move
-	if e.toKey == 0 {
-		info.ChangedTiles = e.markAll()
-	} else {
-		info.Kind = KindChange
-		if info.ChangedTiles = e.geometry.compare(e.cur, e.prev, e.seen, e.boxes); info.ChangedTiles == 0 {
-			info.Kind = KindRepeat
-			return info, nil
-		}
-		for i, s := range e.boxes {
-			e.marked[i] = s.y1 != 0
-		}
-		moves = e.moves.find(e.cur, e.prev, e.boxes, info.ChangedTiles)
-		e.apply(moves)
-	}
-	e.record = appendTileMap(e.record, e.marked, info.ChangedTiles, info.Kind == KindKey)
-	if info.Kind == KindChange {
-		e.record = appendMoves(e.record, moves)
-	}
-	e.tiles(info.Kind)
-	if err := e.compress(info.Kind); err != nil {
-		return info, err
-	}
-	e.keep(info.Kind)
-	return info, nil
-}
-
-// keep brings what changed into the last picture.
-func (e *Encoder) keep(kind Kind) {
-	if kind == KindKey {
-		copy(e.prev, e.cur)
-		return
-	}
-	for i, s := range e.boxes {
-		if r := e.geometry.box(i, s); s.y1 != 0 {
-			for y := range r.h {
-				copy(e.geometry.row(e.prev, r, y), e.geometry.row(e.cur, r, y))
-			}
-		}
-	}
-}
-
-// markAll marks every tile that is not all black: a key picture is the
-// difference to a black one.
-func (e *Encoder) markAll() int {
-	n := 0
-	for i := range e.boxes {
-		r := e.geometry.tile(i)
-		e.boxes[i] = span{0, 0, uint8(r.w), uint8(r.h)}
-		e.marked[i] = !e.geometry.black(e.cur, r)
-		if e.marked[i] {
-			n++
-		}
-	}
-	return n
-}
-
-// black tells whether all of r is black.
-func (g geometry) black(pix []byte, r rect) bool {
-	for y := range r.h {
-		row := g.row(pix, r, y)
-		for i := 0; i < len(row); i += 4 {
-			if load(row[i:]) != 0 {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-// apply brings the moved parts into the last picture and compares the tiles
-// they touch again.
-func (e *Encoder) apply(moves []move) {
-	g := e.geometry
-	for _, m := range moves {
-		for y := range m.to.h {
-			copy(g.row(e.prev, m.to, y), g.row(e.cur, m.to, y))
-		}
-	}
-	for _, m := range moves {
-		for ty := m.to.y >> g.shift; ty <= (m.to.y+m.to.h-1)>>g.shift; ty++ {
-			for tx := m.to.x >> g.shift; tx <= (m.to.x+m.to.w-1)>>g.shift; tx++ {
-				i := ty*g.cols + tx
-				e.boxes[i] = g.compareTile(e.cur, e.prev, i)
-			}
-		}
-	}
-}
-
-// compress puts e.raw through zstd and the photos through slabs, behind what
-// the record holds already.
-func (e *Encoder) compress(kind Kind) error {
-	e.zout.b = e.zout.b[:0]
-	if kind == KindKey {
-		e.zw.Reset(&e.zout)
-	}
-	if len(e.raw) > 0 {
-		if _, err := e.zw.Write(e.raw); err != nil {
-			return fmt.Errorf("compress picture: %w", err)
-		}
-		if err := e.zw.Flush(); err != nil {
-			return fmt.Errorf("compress picture: %w", err)
-		}
-	}
-	e.record = binary.AppendUvarint(e.record, uint64(len(e.raw)))
-	e.record = binary.AppendUvarint(e.record, uint64(len(e.zout.b)))
-	e.record = append(e.record, e.zout.b...)
-	for photos := e.photos; len(photos) > 0; {
-		n, area := slabEnd(photos)
-		var err error
-		if e.record, err = e.slabs.append(e.record, photos[:n], e.chooser.kinds, area, e.cur, e.prev); err != nil {
-			return err
-		}
-		photos = photos[n:]
-	}
-	return nil
 }

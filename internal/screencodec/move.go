@@ -15,6 +15,40 @@ type move struct {
 
 func (m move) from() rect { return rect{m.fromX, m.fromY, m.to.w, m.to.h} }
 
+// distance leads from where a part was to where it is.
+func (m move) distance() distance { return distance{m.to.x - m.fromX, m.to.y - m.fromY} }
+
+// shiftAll carries out moves that share one distance, in a picture that need not
+// be there a second time: it goes over the rows in the order in which none is
+// written to before it was read. line is memory for a row, which is returned.
+func (g geometry) shiftAll(pix []byte, moves []move, line []byte) []byte {
+	first, end := g.height, 0
+	for _, m := range moves {
+		first, end = min(first, m.to.y), max(end, m.to.y+m.to.h)
+	}
+	d := moves[0].distance()
+	for n := range end - first {
+		y := first + n
+		if d.dy > 0 {
+			y = end - 1 - n
+		}
+		if d.dy == 0 {
+			line = append(line[:0], g.row(pix, rect{0, y, g.width, 1}, 0)...)
+		}
+		for _, m := range moves {
+			if y < m.to.y || y >= m.to.y+m.to.h {
+				continue
+			}
+			from := g.row(pix, m.from(), y-m.to.y)
+			if d.dy == 0 {
+				from = line[m.fromX*4:]
+			}
+			copy(g.row(pix, m.to, y-m.to.y), from)
+		}
+	}
+	return line
+}
+
 const (
 	maxMoves = 64
 	maxCover = 4

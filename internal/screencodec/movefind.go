@@ -163,9 +163,10 @@ func (f *moveFinder) recall(hash uint64, x, y int) {
 func (f *moveFinder) try(cur, prev []byte, boxes []span, dx, dy int) {
 	g := f.geometry
 	clear(f.moved)
+	earlier := f.moves
 	n := 0
 	for i := range boxes {
-		if boxes[i].y1 != 0 && !f.taken[i] && f.same(cur, prev, g.tile(i), dx, dy) {
+		if boxes[i].y1 != 0 && !f.taken[i] && free(earlier, g.tile(i), dx, dy) && f.same(cur, prev, g.tile(i), dx, dy) {
 			f.moved[i] = true
 			n++
 		}
@@ -196,11 +197,23 @@ func (f *moveFinder) try(cur, prev []byte, boxes []span, dx, dy int) {
 		}
 		r := rect{x0 << g.shift, y0 << g.shift, 0, 0}
 		r.w, r.h = min(x1<<g.shift, g.width)-r.x, min(y1<<g.shift, g.height)-r.y
-		if s := f.stretch(cur, prev, boxes, r, dx, dy); s.area() <= r.area()*maxCover {
+		if s := f.stretch(cur, prev, boxes, r, dx, dy); s.area() <= r.area()*maxCover && free(earlier, s, dx, dy) {
 			r = s
 		}
 		f.moves = append(f.moves, move{to: r, fromX: r.x - dx, fromY: r.y - dy})
 	}
+}
+
+// free tells whether nothing of what r was before is overwritten by the earlier
+// moves: the encoder carries out one distance after the other in one picture.
+func free(earlier []move, r rect, dx, dy int) bool {
+	x, y := r.x-dx, r.y-dy
+	for _, m := range earlier {
+		if m.to.x < x+r.w && x < m.to.x+m.to.w && m.to.y < y+r.h && y < m.to.y+m.to.h {
+			return false
+		}
+	}
+	return true
 }
 
 func all(v []bool) bool {

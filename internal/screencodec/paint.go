@@ -89,7 +89,7 @@ func takeDistance(b []byte) (int, []byte, bool) {
 // paintPhotos draws the listed photos from the slabs in b.
 func (d *Decoder) paintPhotos(b []byte) error {
 	if len(d.photos) > 0 && d.slabs == nil {
-		d.slabs = newSlabCoder(d.geometry)
+		d.slabs = newSlabReader(d.geometry)
 	}
 	for photos := d.photos; len(photos) > 0; {
 		n, area := slabEnd(photos)

@@ -34,13 +34,13 @@ func newPalette(area int) *palette {
 	}
 }
 
-// build numbers the pixels of r and tells whether 256 colors were enough. If
+// build numbers the pixels of s and tells whether 256 colors were enough. If
 // there is no room behind the colors known before, they are dropped. undo takes
 // back what it did to the colors.
-func (p *palette) build(g geometry, pix []byte, r rect) bool {
+func (p *palette) build(s patch) bool {
 	p.known = len(p.colors)
 	p.saved = p.saved[:0]
-	if p.number(g, pix, r) {
+	if p.number(s) {
 		return true
 	}
 	p.forget(p.known)
@@ -48,7 +48,7 @@ func (p *palette) build(g geometry, pix []byte, r rect) bool {
 		p.saved = append(p.saved, p.colors...)
 		p.forget(0)
 		p.known = 0
-		if p.number(g, pix, r) {
+		if p.number(s) {
 			return true
 		}
 	}
@@ -90,16 +90,16 @@ func (p *palette) add(slot, key uint32) {
 
 // number fills index, adding the colors that are not known. It stops if they
 // get too many.
-func (p *palette) number(g geometry, pix []byte, r rect) bool {
+func (p *palette) number(s patch) bool {
 	p.turns, p.distinct = 0, 0
 	p.part++
-	p.index = p.index[:r.area()]
+	p.index = p.index[:s.area()]
 	n := 0
 	last, number := uint32(0), uint8(0)
-	for y := range r.h {
-		row := g.row(pix, r, y)
-		out := p.index[n : n+r.w]
-		n += r.w
+	for y := range s.h {
+		row := s.row(y)
+		out := p.index[n : n+s.w]
+		n += s.w
 		for x := range out {
 			key := load(row[x*4:x*4+4]) + 1
 			if key != last {
@@ -142,7 +142,7 @@ func packed(w, bits int) int { return (w*bits + 7) / 8 }
 // append writes how many colors stay, how many are new, the new ones, and then
 // the numbers row by row, each row in whole bytes, the first pixel in the
 // lowest bits.
-func (p *palette) append(b []byte, r rect) []byte {
+func (p *palette) append(b []byte, s patch) []byte {
 	b = binary.AppendUvarint(b, uint64(p.known))
 	b = binary.AppendUvarint(b, uint64(len(p.colors)-p.known))
 	for _, c := range p.colors[p.known:] {
@@ -150,11 +150,11 @@ func (p *palette) append(b []byte, r rect) []byte {
 	}
 	bits := depth(len(p.colors))
 	if bits == 8 {
-		return append(b, p.index[:r.area()]...)
+		return append(b, p.index[:s.area()]...)
 	}
 	per := 8 / bits
-	for y := range r.h {
-		row := p.index[y*r.w : (y+1)*r.w]
+	for y := range s.h {
+		row := p.index[y*s.w : (y+1)*s.w]
 		for len(row) >= per {
 			v := row[0]
 			for i := 1; i < per; i++ {

@@ -5,14 +5,14 @@ import "encoding/binary"
 // store writes a color and a zero fourth byte.
 func store(p []byte, c uint32) { binary.LittleEndian.PutUint32(p, c) }
 
-// appendPlain writes the pixels of r row by row, 3 bytes each.
-func (g geometry) appendPlain(b, pix []byte, r rect) []byte {
-	for y := range r.h {
-		row := g.row(pix, r, y)
+// appendPlain writes the pixels row by row, 3 bytes each.
+func (s patch) appendPlain(b []byte) []byte {
+	for y := range s.h {
+		row := s.row(y)
 		at := len(b)
-		b = grow(b, r.w*3)
+		b = grow(b, s.w*3)
 		out := b[at:]
-		for x := range r.w {
+		for x := range s.w {
 			out[x*3], out[x*3+1], out[x*3+2] = row[x*4], row[x*4+1], row[x*4+2]
 		}
 	}

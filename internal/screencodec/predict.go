@@ -87,42 +87,6 @@ func median(l, u, c int) int {
 	return max(lo, min(hi, l+u-c))
 }
 
-// residuals writes cur minus its spatial prediction to out, for one row. up is
-// the row above, nil for the first.
-func residuals(predictor int, out, cur, up []byte) {
-	out = out[:len(cur)]
-	if up == nil {
-		l := byte(128)
-		for x, v := range cur {
-			out[x] = v - l
-			l = v
-		}
-		return
-	}
-	up = up[:len(cur)]
-	switch predictor {
-	case predictLeft:
-		l := up[0]
-		for x, v := range cur {
-			out[x] = v - l
-			l = v
-		}
-	case predictMedian:
-		l, c := int(up[0]), int(up[0])
-		for x, v := range cur {
-			u := int(up[x])
-			out[x] = v - byte(median(l, u, c))
-			l, c = int(v), u
-		}
-	case predictAverage:
-		l := int(up[0])
-		for x, v := range cur {
-			out[x] = v - byte((l+int(up[x]))>>1)
-			l = int(v)
-		}
-	}
-}
-
 // predict returns the spatial prediction of the value at x, given the one to
 // its left.
 func predict(predictor int, x int, l byte, up []byte) byte {

@@ -6,9 +6,34 @@ import (
 	"github.com/klauspost/compress/huff0"
 )
 
+// A stream holds the residuals of one context: the three planes have as many.
+type stream struct {
+	n      int
+	planes [3][]byte
+}
+
+// A slabReader decodes slabs. Its buffers grow with the largest slab.
+type slabReader struct {
+	geometry geometry
+	streams  [maxContexts]stream
+	table    [maxActivity]uint8
+	cur, ref *planes
+	active   [2][]uint16 // activity of this row and the one above, one in front
+	huff     huff0.Scratch
+}
+
+func newSlabReader(g geometry) *slabReader {
+	side := 1 << g.shift
+	c := &slabReader{geometry: g, cur: newPlanes(side * side), ref: newPlanes(side * side)}
+	for i := range c.active {
+		c.active[i] = make([]uint16, side+1)
+	}
+	return c
+}
+
 // read decodes the slab that b begins with into the streams and returns what
 // follows it.
-func (c *slabCoder) read(b []byte, area int) ([]byte, error) {
+func (c *slabReader) read(b []byte, area int) ([]byte, error) {
 	bad := func(what string) ([]byte, error) {
 		return nil, fmt.Errorf("slab: %s: %w", what, ErrCorrupt)
 	}
@@ -52,7 +77,7 @@ func (c *slabCoder) read(b []byte, area int) ([]byte, error) {
 
 // readBlock decodes a block of n residuals into dst and returns it and what
 // follows the block.
-func (c *slabCoder) readBlock(dst, b []byte, n int) ([]byte, []byte, bool) {
+func (c *slabReader) readBlock(dst, b []byte, n int) ([]byte, []byte, bool) {
 	dst = dst[:0]
 	if n == 0 {
 		return dst, b, true
@@ -94,7 +119,7 @@ func (c *slabCoder) readBlock(dst, b []byte, n int) ([]byte, []byte, bool) {
 }
 
 // paint draws a photo from the streams. before is the picture before.
-func (c *slabCoder) paint(p photo, kinds []uint8, pix, before []byte) bool {
+func (c *slabReader) paint(p photo, kinds []uint8, pix, before []byte) bool {
 	if p.motion {
 		c.ref.split(c.geometry, before, p.from())
 	}
@@ -133,9 +158,9 @@ func (c *slabCoder) paint(p photo, kinds []uint8, pix, before []byte) bool {
 	return true
 }
 
-// paintRow is collectRow backwards: it fills c.cur from the streams. The
+// paintRow fills c.cur from the streams. The
 // predictor called predictors is the picture before.
-func (c *slabCoder) paintRow(predictor, y, x0, x1, w int, left uint16) (uint16, bool) {
+func (c *slabReader) paintRow(predictor, y, x0, x1, w int, left uint16) (uint16, bool) {
 	above, here := c.active[y&1][1:w+1], c.active[1-y&1][1:w+1]
 	var row, up, old [3][]byte
 	var l [3]byte

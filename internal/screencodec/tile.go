@@ -17,92 +17,90 @@ const (
 // minPhoto is the area below which nothing is coded as a photo.
 const minPhoto = 64
 
-// tiles writes the data of the marked tiles to e.raw and lists the photos.
-func (e *Encoder) tiles(kind Kind) {
-	e.raw, e.photos = e.raw[:0], e.photos[:0]
+// tiles writes the data of the marked tiles to e.raw and their photos to e.slabs,
+// and brings them into the last picture. Of every pixel that it writes it has
+// read pix once.
+func (e *Encoder) tiles(pix []byte, kind Kind) error {
+	g := e.geometry
+	e.raw = e.raw[:0]
 	e.chooser.begin(kind == KindKey)
+	e.slabs.begin()
 	if kind == KindKey {
 		e.palette.forget(0)
 	}
-	for i, m := range e.marked {
-		if !m {
-			continue
+	for ty := range g.rows {
+		if ty >= e.stage.rows {
+			e.stage.keep(e.prev, ty-e.stage.rows, e.boxes)
 		}
-		s := e.boxes[i]
-		if s.y1 == 0 {
-			e.raw = append(e.raw, tileKeep)
-			continue
+		for i := ty * g.cols; i < (ty+1)*g.cols; i++ {
+			if !e.marked[i] {
+				continue
+			}
+			s := e.boxes[i]
+			if s.y1 == 0 {
+				e.raw = append(e.raw, tileKeep)
+				continue
+			}
+			if err := e.tile(pix, i, s); err != nil {
+				return err
+			}
 		}
-		r := e.geometry.box(i, s)
-		flag := byte(0)
-		if r != e.geometry.tile(i) {
-			flag = tileBox
-		}
-		e.tile(i, r, flag, s)
 	}
+	for ty := max(g.rows-e.stage.rows, 0); ty < g.rows; ty++ {
+		e.stage.keep(e.prev, ty, e.boxes)
+	}
+	return e.slabs.flush()
 }
 
-// tile writes one tile, or the box s of it, in the form that suits it.
-func (e *Encoder) tile(i int, r rect, flag byte, s span) {
+// tile writes the box b of a tile in the form that suits it.
+func (e *Encoder) tile(pix []byte, i int, b span) error {
+	r := e.geometry.box(i, b)
+	s := e.stage.take(pix, i, r)
+	whole := r == e.geometry.tile(i)
 	head := func(mode byte) {
-		e.raw = append(e.raw, mode|flag)
-		if flag != 0 {
-			e.raw = append(e.raw, s.x0, s.y0, s.x1-s.x0-1, s.y1-s.y0-1)
+		if whole {
+			e.raw = append(e.raw, mode)
+			return
 		}
+		e.raw = append(e.raw, mode|tileBox, b.x0, b.y0, b.x1-b.x0-1, b.y1-b.y0-1)
 	}
-	area := r.area()
-	if !e.manyColors(i, r) && e.palette.build(e.geometry, e.cur, r) {
+	area := s.area()
+	var l look
+	if area >= minPhoto {
+		l = s.look()
+	}
+	if !l.photo() && e.palette.build(s) {
 		stay, colors := e.palette.known, len(e.palette.colors)
 		switch {
 		case e.palette.distinct == 1:
 			e.palette.undo()
 			head(tileSolid)
-			c := load(e.geometry.row(e.cur, r, 0))
+			c := load(s.row(0))
 			e.raw = append(e.raw, byte(c), byte(c>>8), byte(c>>16))
-			return
-		case area < minPhoto && (colors-stay)*3+packed(r.w, depth(colors))*r.h < area*3,
-			area >= minPhoto && e.chooser.prefers(e.palette, r, e.cur):
+			return nil
+		case area < minPhoto && (colors-stay)*3+packed(s.w, depth(colors))*s.h < area*3,
+			area >= minPhoto && l.prefersPalette(e.palette, area):
 			head(tilePalette)
-			e.raw = e.palette.append(e.raw, r)
-			return
+			e.raw = e.palette.append(e.raw, s)
+			return nil
 		}
 		e.palette.undo()
 	}
 	if area < minPhoto {
 		head(tilePlain)
-		e.raw = e.geometry.appendPlain(e.raw, e.cur, r)
-		return
+		e.raw = s.appendPlain(e.raw)
+		return nil
 	}
-	p := e.chooser.choose(r, e.cur, e.prev)
+	p := e.chooser.choose(s, r, l, e.prev)
 	mode := tilePhoto + byte(p.predictor)
 	if p.motion {
 		head(mode | tileMotion)
 		e.record[maxRecordHead] |= flagMotion
 		e.raw = binary.AppendVarint(e.raw, int64(p.distance.dx))
 		e.raw = binary.AppendVarint(e.raw, int64(p.distance.dy))
-		e.raw = appendKinds(e.raw, e.chooser.kinds[p.kinds[0]:p.kinds[1]])
+		e.raw = appendKinds(e.raw, e.chooser.kinds)
 	} else {
 		head(mode)
 	}
-	e.photos = append(e.photos, p)
-	e.photo[i] = true
+	return e.slabs.add(p, e.chooser.kinds, e.chooser.now, e.chooser.old)
 }
-
-// manyColors tells whether a tile that was a photo when it was written last
-// still looks like one, from its first rows, which saves numbering its colors.
-func (e *Encoder) manyColors(i int, r rect) bool {
-	if !e.photo[i] {
-		return false
-	}
-	e.photo[i] = false
-	if r.h <= sampleRows {
-		return false
-	}
-	sample := r
-	sample.h = sampleRows
-	many := !e.palette.build(e.geometry, e.cur, sample) || e.palette.distinct > sampleRows*fewColors/2
-	e.palette.undo()
-	return many
-}
-
-const sampleRows = 6
