@@ -68,8 +68,13 @@ type Display struct {
 	settle  time.Duration
 
 	// Two connections, so that Geometry answers while Watch waits.
-	asking   sync.Mutex
-	ask      *client
+	asking sync.Mutex
+	ask    *client
+	// saver is the opcode of the extension that tells of input, once known; 0
+	// where there is none.
+	saver      byte
+	saverKnown bool
+
 	watching sync.Mutex
 	events   *client
 }
