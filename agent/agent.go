@@ -66,6 +66,8 @@ type Config struct {
 	// ConfigFile is removed when the run ends in order: it holds the token, and whoever starts another run writes it anew.
 	// Empty for none.
 	ConfigFile string
+	// Supervisor returns the process that keeps the agent running, 0 where there is none. It may be nil.
+	Supervisor func() int
 	Version    string
 	Logger     hclog.Logger
 }

@@ -27,8 +27,8 @@ func (a *Agent) Status() control.Status {
 			st.EarlierSessions--
 		}
 	}
-	if a.cfg.Sitting != "" {
-		st.SupervisorPID = os.Getppid()
+	if a.cfg.Supervisor != nil {
+		st.SupervisorPID = a.cfg.Supervisor()
 	}
 	if a.up != nil {
 		st.SessionID = a.session.Registration().SessionID

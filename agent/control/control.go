@@ -71,6 +71,13 @@ type Agent interface {
 	Stop(reason string, drain time.Duration) <-chan struct{}
 }
 
+// The commands of a request.
+const (
+	commandStatus = "status"
+	commandStop   = "stop"
+	commandWatch  = "watch" // answered with signs of life until one side ends
+)
+
 type request struct {
 	Command string        `json:"command"`
 	Reason  string        `json:"reason,omitempty"`
@@ -82,14 +89,14 @@ type answer struct {
 	Error  string  `json:"error,omitempty"`
 }
 
-// inFolder calls use with a short path of the socket: socket addresses have no room for long ones.
-func inFolder(dir string, use func(path string) error) error {
+// InFolder calls use with a short path of a socket in the folder: socket addresses have no room for long ones.
+func InFolder(dir, name string, use func(path string) error) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = d.Close() }()
-	return use(filepath.Join("/proc/self/fd", fmt.Sprint(d.Fd()), socketName))
+	return use(filepath.Join("/proc/self/fd", fmt.Sprint(d.Fd()), name))
 }
 
 // Server listens for the hooks.
@@ -98,7 +105,7 @@ type Server struct{ listener *net.UnixListener }
 // Listen opens the socket. The caller must hold the spool's lock: a socket that is there is from a process that is gone.
 func Listen(dir string) (*Server, error) {
 	s := &Server{}
-	err := inFolder(dir, func(path string) error {
+	err := InFolder(dir, socketName, func(path string) error {
 		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
@@ -151,8 +158,11 @@ func (s *Server) serveOne(ctx context.Context, c net.Conn, a Agent) {
 	}
 	var r answer
 	switch q.Command {
-	case "status":
-	case "stop":
+	case commandStatus:
+	case commandWatch:
+		beat(ctx, c, a)
+		return
+	case commandStop:
 		select {
 		case <-a.Stop(q.Reason, q.Drain):
 		case <-ctx.Done():
@@ -172,27 +182,35 @@ func (s *Server) serveOne(ctx context.Context, c net.Conn, a Agent) {
 
 // Query asks the agent on the spool how it stands; ErrNotRunning where there is none.
 func Query(ctx context.Context, dir string) (Status, error) {
-	return ask(ctx, dir, request{Command: "status"})
+	return ask(ctx, dir, request{Command: commandStatus})
 }
 
 // Stop has the agent on the spool stop, and blocks until it has sent what it could within the given time.
 func Stop(ctx context.Context, dir, reason string, drain time.Duration) (Status, error) {
-	return ask(ctx, dir, request{Command: "stop", Reason: reason, Drain: drain})
+	return ask(ctx, dir, request{Command: commandStop, Reason: reason, Drain: drain})
 }
 
-func ask(ctx context.Context, dir string, q request) (st Status, err error) {
-	var c net.Conn
-	err = inFolder(dir, func(path string) error {
+// dial connects to the agent on the spool; ErrNotRunning where there is none.
+func dial(ctx context.Context, dir string) (c *net.UnixConn, err error) {
+	err = InFolder(dir, socketName, func(path string) error {
 		var d net.Dialer
 		var err error
-		c, err = d.DialContext(ctx, "unix", path)
+		c, err = d.DialUnix(ctx, "unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
 		return err
 	})
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
-		return st, ErrNotRunning
+		return nil, ErrNotRunning
 	}
 	if err != nil {
-		return st, fmt.Errorf("reach the agent: %w", err)
+		return nil, fmt.Errorf("reach the agent: %w", err)
+	}
+	return c, nil
+}
+
+func ask(ctx context.Context, dir string, q request) (st Status, err error) {
+	c, err := dial(ctx, dir)
+	if err != nil {
+		return st, err
 	}
 	defer func() { _ = c.Close() }()
 	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })

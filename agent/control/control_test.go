@@ -109,3 +109,51 @@ func TestNonsenseEndsOnlyItsConnection(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// deadlocked is an agent whose parts wait for one another.
+type deadlocked struct {
+	sitting
+	locked chan struct{}
+}
+
+func (d *deadlocked) Status() Status {
+	<-d.locked
+	return Status{}
+}
+
+func TestWatcherHearsWhetherTheAgentIsWell(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := Watch(t.Context(), dir); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("nobody there: %v", err)
+	}
+	s, err := Listen(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &deadlocked{locked: make(chan struct{})}
+	ctx, stop := context.WithCancel(context.Background())
+	over := make(chan error, 1)
+	go func() { over <- s.Serve(ctx, a) }()
+	w, err := Watch(t.Context(), dir)
+	if err != nil || w.PID() != os.Getpid() {
+		t.Fatalf("%+v, %v", w, err)
+	}
+	for range 3 {
+		if well, err := w.Next(); well || err != nil {
+			t.Errorf("of a deadlocked agent: %t, %v", well, err)
+		}
+	}
+	close(a.locked)
+	for well := false; !well; {
+		if well, err = w.Next(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	for err = nil; err == nil; {
+		_, err = w.Next()
+	}
+	if err := errors.Join(w.Close(), <-over); err != nil {
+		t.Error(err)
+	}
+}

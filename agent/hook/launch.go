@@ -1,14 +1,13 @@
 // Package hook holds what the platform's start and stop hooks do: launch the agent as a process of its own and wait until it
-// records, stop it and wait until it is done.
+// records, keep it running, stop it and wait until it is done.
 //
 // In come a checked configuration and a time to wait; out comes a session that is being recorded, or the reason why not and
 // no process left behind. What always holds: both may be called twice, out of order, and while the other runs; no secret
-// stands in an argument list.
+// stands in an argument list; of a supervisor and its agent either one brings back the other.
 package hook
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -16,6 +15,9 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -25,58 +27,44 @@ const (
 	killGrace = 5 * time.Second
 )
 
-// Ready is what the agent says once to the hook that launched it.
-type Ready struct {
-	SessionID string `json:"session_id,omitempty"`
-	// Error is why it does not record, and Code the exit code for that.
-	Error string `json:"error,omitempty"`
-	Code  int    `json:"code,omitempty"`
-}
-
-// Report writes r to the pipe that the hook waits on, and closes it.
-func Report(pipe *os.File, r Ready) error {
-	b, err := json.Marshal(r)
-	if err != nil {
-		return fmt.Errorf("report to hook: %w", err)
-	}
-	_, err = pipe.Write(append(b, '\n'))
-	return errors.Join(err, pipe.Close())
-}
-
 // Launch is how to launch the agent's supervisor.
 type Launch struct {
-	// Program is its path, Args its arguments; it is given the write end of a pipe as file 3, for Report.
+	// Program is its path, Args its arguments. It is to call DialReady on the spool's folder.
 	Program string
 	Args    []string
 	// Env is its whole environment.
 	Env      []string
 	SpoolDir string
+	// Unit, where systemd runs, is how to have the supervisor run by it; nil for a process of our own.
+	Unit *Unit
 }
 
-// Run launches it in a session of its own and blocks until it says that the agent records. Where it says anything else, or
-// nothing until ctx is done, it and the agent are ended first.
+// launched is a supervisor that was launched.
+type launched interface {
+	// end stops it, politely at first, then with its agent, and waits for both.
+	end(dir string)
+	// leave lets it be.
+	leave() error
+}
+
+// Run launches it apart from the caller and blocks until it says that the agent records. Where it says anything else, or
+// nothing until ctx is done, it and the agent are ended first. The caller holds the start lock.
 func (l Launch) Run(ctx context.Context) (Ready, error) {
-	log, err := openLog(filepath.Join(l.SpoolDir, "run.log"))
+	log, err := openLog(filepath.Join(l.SpoolDir, LogName))
 	if err != nil {
 		return Ready{}, err
 	}
 	defer func() { _ = log.Close() }()
-	r, w, err := os.Pipe()
+	w, err := listenReady(l.SpoolDir)
 	if err != nil {
-		return Ready{}, fmt.Errorf("launch agent: %w", err)
+		return Ready{}, err
 	}
-	defer func() { _ = r.Close() }()
-	cmd := exec.Command(l.Program, l.Args...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = "/", log, log, []*os.File{w}
-	cmd.Env = l.Env
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := cmd.Start(); err != nil {
-		return Ready{}, errors.Join(fmt.Errorf("launch agent: %w", err), w.Close())
+	defer w.close(l.SpoolDir)
+	supervisor, err := l.launch(ctx, log)
+	if err != nil {
+		return Ready{}, err
 	}
-	_ = w.Close()
-	stop := context.AfterFunc(ctx, func() { _ = r.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
-	ready, err := readReady(r)
+	ready, err := w.await(ctx)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		err = errors.New("nothing was recorded in the time given")
@@ -84,22 +72,68 @@ func (l Launch) Run(ctx context.Context) (Ready, error) {
 		err = errors.New("the agent ended without a word; its log is " + log.Name())
 	}
 	if err != nil || ready.Error != "" {
-		end(cmd)
+		supervisor.end(l.SpoolDir)
 		return ready, err
 	}
-	if err := cmd.Process.Release(); err != nil {
+	if err := supervisor.leave(); err != nil {
 		return ready, fmt.Errorf("launch agent: %w", err)
 	}
 	return ready, nil
 }
 
-// end stops a supervisor, politely at first, then with its agent, and waits for it.
-func end(cmd *exec.Cmd) {
-	_ = cmd.Process.Signal(syscall.SIGTERM)
-	kill := time.AfterFunc(killGrace, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
-	_ = cmd.Wait() // how it ended is in its log
+func (l Launch) launch(ctx context.Context, log *os.File) (launched, error) {
+	if l.Unit != nil {
+		err := l.Unit.start(ctx, l)
+		if err == nil {
+			return l.Unit, nil
+		}
+		hclog.New(&hclog.LoggerOptions{Name: "launch", Output: log}).Warn("unit not started, a process of its own instead", "error", err)
+	}
+	cmd := exec.Command(l.Program, l.Args...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.Env = "/", log, log, l.Env
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("launch agent: %w", err)
+	}
+	return process{cmd}, nil
+}
+
+// process is a supervisor in a session of its own.
+type process struct{ cmd *exec.Cmd }
+
+func (p process) leave() error { return p.cmd.Process.Release() }
+
+func (p process) end(dir string) {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	kill := time.AfterFunc(killGrace, func() { _ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) })
+	_ = p.cmd.Wait() // how it ended is in its log
+	// An agent whose supervisor was killed before it recorded ends by itself.
+	ctx, cancel := context.WithTimeout(context.Background(), killGrace)
+	defer cancel()
+	_ = AwaitFree(ctx, dir, SupervisorLock, AgentLock) // its group is killed then
 	kill.Stop()
 }
+
+// LogName is the log in the spool's folder.
+const LogName = "run.log"
+
+// LogTo has what this process and its children print go to the log of a spool.
+func LogTo(dir string) error {
+	f, err := openLog(filepath.Join(dir, LogName))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	for _, fd := range []int{1, 2} {
+		if err := unix.Dup3(int(f.Fd()), fd, 0); err != nil {
+			return fmt.Errorf("print to log: %w", err)
+		}
+	}
+	return nil
+}
+
+// Shield asks the kernel to spare this process and its children where memory is short, as far as the caller may ask for that.
+func Shield() { _ = os.WriteFile("/proc/self/oom_score_adj", []byte("-900"), 0) }
 
 func openLog(path string) (*os.File, error) {
 	if st, err := os.Stat(path); err == nil && st.Size() > logLimit {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/recfleet/recfleet/internal/filelock"
 )
 
 // The locks in the spool's folder: of a start hook, of the supervisor, and of the agent itself.
@@ -20,70 +22,54 @@ const (
 	AgentLock      = "lock"
 )
 
-// Lock is held by one hook at a time.
-type Lock struct{ file *os.File }
+// lockRetry is the pause between two looks at a lock that somebody has.
+const lockRetry = 20 * time.Millisecond
 
 // AwaitLock waits for the lock of that name in the folder until ctx is done.
-func AwaitLock(ctx context.Context, dir, name string) (Lock, error) {
-	f, err := os.OpenFile(filepath.Join(dir, name), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return Lock{}, fmt.Errorf("open lock: %w", err)
-	}
-	tick := time.NewTicker(20 * time.Millisecond)
+func AwaitLock(ctx context.Context, dir, name string) (*filelock.Lock, error) {
+	tick := time.NewTicker(lockRetry)
 	defer tick.Stop()
 	for {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			return Lock{f}, nil
-		}
-		if !errors.Is(err, unix.EWOULDBLOCK) {
-			return Lock{}, errors.Join(fmt.Errorf("lock %s: %w", name, err), f.Close())
+		lock, err := filelock.Take(filepath.Join(dir, name))
+		if err == nil || !errors.Is(err, filelock.ErrHeld) {
+			return lock, err
 		}
 		select {
 		case <-ctx.Done():
-			return Lock{}, errors.Join(fmt.Errorf("wait for lock %s: %w", name, ctx.Err()), f.Close())
+			return nil, fmt.Errorf("wait for lock %s: %w", name, ctx.Err())
 		case <-tick.C:
 		}
 	}
 }
 
-// ErrHeld says that somebody else has a lock.
-var ErrHeld = errors.New("held by another process")
-
-// TryLock takes the lock of that name in the folder; ErrHeld where somebody else has it.
-func TryLock(dir, name string) (Lock, error) {
-	f, err := os.OpenFile(filepath.Join(dir, name), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return Lock{}, fmt.Errorf("open lock: %w", err)
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		_ = f.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			err = ErrHeld
-		}
-		return Lock{}, fmt.Errorf("lock %s: %w", name, err)
-	}
-	return Lock{f}, nil
-}
-
-// Held reports whether somebody has one of the locks of those names. It only looks: whoever wants one gets it.
-func Held(dir string, names ...string) bool {
+// Holder returns the process that has the lock of that name, 0 where none has. It only looks: whoever wants the lock gets it.
+func Holder(dir, name string) int {
 	table, err := os.ReadFile("/proc/locks")
 	if err != nil {
-		return false
+		return 0
 	}
-	for _, name := range names {
-		var st unix.Stat_t
-		if unix.Stat(filepath.Join(dir, name), &st) != nil {
-			continue
-		}
-		// The device is left out: file systems that have several tell different ones.
-		inode := ":" + strconv.FormatUint(st.Ino, 10)
-		for line := range strings.Lines(string(table)) {
-			f := strings.Fields(line)
-			if len(f) > 5 && f[1] == "FLOCK" && strings.HasSuffix(f[5], inode) {
-				return true
+	var st unix.Stat_t
+	if unix.Stat(filepath.Join(dir, name), &st) != nil {
+		return 0
+	}
+	// The device is left out: file systems that have several tell different ones.
+	inode := ":" + strconv.FormatUint(st.Ino, 10)
+	for line := range strings.Lines(string(table)) {
+		f := strings.Fields(line)
+		if len(f) > 5 && f[1] == "FLOCK" && strings.HasSuffix(f[5], inode) {
+			if pid, err := strconv.Atoi(f[4]); err == nil {
+				return pid
 			}
+		}
+	}
+	return 0
+}
+
+// Held reports whether somebody has one of the locks of those names.
+func Held(dir string, names ...string) bool {
+	for _, name := range names {
+		if Holder(dir, name) != 0 {
+			return true
 		}
 	}
 	return false
@@ -91,7 +77,11 @@ func Held(dir string, names ...string) bool {
 
 // AwaitFree waits until nobody has any of the locks of those names, or ctx is done.
 func AwaitFree(ctx context.Context, dir string, names ...string) error {
-	tick := time.NewTicker(20 * time.Millisecond)
+	return awaitFree(ctx, lockRetry, dir, names...)
+}
+
+func awaitFree(ctx context.Context, every time.Duration, dir string, names ...string) error {
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for Held(dir, names...) {
 		select {
@@ -102,6 +92,3 @@ func AwaitFree(ctx context.Context, dir string, names ...string) error {
 	}
 	return nil
 }
-
-// Release lets the next one in.
-func (l Lock) Release() { _ = l.file.Close() }

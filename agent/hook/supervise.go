@@ -1,14 +1,13 @@
 package hook
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"sync"
 	"syscall"
@@ -17,6 +16,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/recfleet/recfleet/agent/control"
+	"github.com/recfleet/recfleet/internal/filelock"
 )
 
 const (
@@ -39,24 +39,33 @@ type Supervisor struct {
 	// Again is added to the arguments of an agent that goes on with a recording.
 	Again    string
 	SpoolDir string
-	// Ready is the pipe to the hook; nil for none.
-	Ready  *os.File
+	// Settings is the file that is there for as long as the agent is to run: it removes it when it ends in order.
+	Settings string
+	// Ready is the way to the hook; nil where none waits: then a recording that was begun is gone on with.
+	Ready  io.WriteCloser
 	Logger hclog.Logger
 }
 
-// Run blocks until the agent has ended in order, could not begin, was to stop, or ctx is done; then it has the agent stop and
-// waits for it. It returns the exit code that the agent ended with. While another supervisor has the spool, it fails.
+// Run keeps the agent running: one that is killed, or hangs, is started again, and one that another supervisor left behind is
+// watched over. It blocks until the agent has ended in order, could not begin, was to stop, or ctx is done; then it has the agent
+// stop and waits for it. It returns the exit code that the agent ended with. While another supervisor has the spool, it fails with
+// filelock.ErrHeld.
 func (s Supervisor) Run(ctx context.Context) (code int, err error) {
-	lock, err := TryLock(s.SpoolDir, SupervisorLock)
+	lock, err := filelock.Take(filepath.Join(s.SpoolDir, SupervisorLock))
 	if err != nil {
 		return 0, err
 	}
-	defer lock.Release()
-	told := false
+	defer func() { err = errors.Join(err, lock.Release()) }()
+	told := s.Ready == nil
+	if told && !s.wanted() {
+		return 0, nil
+	}
 	for pause := minRestart; ; pause *= 2 {
 		began := time.Now()
-		e, err := s.once(ctx, &told)
-		if err != nil {
+		var e ending
+		if told && Held(s.SpoolDir, AgentLock) {
+			e = s.adopt(ctx)
+		} else if e, err = s.once(ctx, &told); err != nil {
 			return 0, err
 		}
 		if s.over(ctx, e, told) {
@@ -93,7 +102,7 @@ type ending struct {
 func (s Supervisor) over(ctx context.Context, e ending, told bool) bool {
 	_, ordered := control.StopOrdered(s.SpoolDir)
 	switch {
-	case e.code == 0 && !e.killed, ctx.Err() != nil:
+	case e.code == 0 && !e.killed, !s.wanted(), ctx.Err() != nil:
 		return true
 	case e.failed && !told: // it never recorded, and whoever waits knows why
 		return true
@@ -101,6 +110,12 @@ func (s Supervisor) over(ctx context.Context, e ending, told bool) bool {
 		return true
 	}
 	return false
+}
+
+// wanted reports whether the agent is to run: it has not ended in order.
+func (s Supervisor) wanted() bool {
+	_, err := os.Stat(s.Settings)
+	return err == nil
 }
 
 // once runs the agent until it ends. told is set once the hook knows that it records.
@@ -126,9 +141,10 @@ func (s Supervisor) once(ctx context.Context, told *bool) (ending, error) {
 		select {
 		case <-running.Done():
 		case <-ctx.Done():
-			s.stop(running, cmd.Process)
+			s.stop(running, cmd.Process.Signal)
 		}
 	})
+	group.Go(func() { s.guard(running, cmd.Process.Kill) })
 	var e ending
 	if ready, err := readReady(r); err == nil {
 		e.failed = ready.Error != ""
@@ -158,7 +174,7 @@ func (s Supervisor) tell(r Ready, told *bool) {
 
 // stop asks the running agent to stop: over its socket, so that one that has got a signal of its own does not take this for the second,
 // and by signal where it does not listen yet.
-func (s Supervisor) stop(running context.Context, p *os.Process) {
+func (s Supervisor) stop(running context.Context, signal func(os.Signal) error) {
 	if err := control.OrderStop(s.SpoolDir, "stopped by signal"); err != nil {
 		s.Logger.Warn("stop not noted", "error", err)
 	}
@@ -174,22 +190,9 @@ func (s Supervisor) stop(running context.Context, p *os.Process) {
 		case <-running.Done():
 			return
 		case <-patience.C:
-			_ = p.Signal(syscall.SIGTERM)
+			_ = signal(syscall.SIGTERM) // it may have just ended
 			return
 		case <-tick.C:
 		}
 	}
-}
-
-// readReady reads what an agent says once; an error where it ended without a word.
-func readReady(r io.Reader) (Ready, error) {
-	var ready Ready
-	line, err := bufio.NewReader(io.LimitReader(r, 64<<10)).ReadBytes('\n')
-	if err != nil {
-		return ready, fmt.Errorf("wait for agent: %w", err)
-	}
-	if err := json.Unmarshal(line, &ready); err != nil {
-		return ready, fmt.Errorf("understand agent: %w", err)
-	}
-	return ready, nil
 }

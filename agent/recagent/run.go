@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -25,7 +27,7 @@ func (c *command) run() *cobra.Command {
 	var flags settingsFlags
 	var readyFD int
 	var level string
-	var again bool
+	var again, unit bool
 	cmd := &cobra.Command{
 		Use: "run", Short: "Record until stopped (start launches this)", Args: cobra.NoArgs,
 		Long: "Record the desktop until the stop hook, the coordinator or a signal ends it. The first signal hands over what is left, a second one ends at once.",
@@ -36,7 +38,7 @@ func (c *command) run() *cobra.Command {
 				// FFmpeg must not inherit it.
 				syscall.CloseOnExec(readyFD)
 			}
-			err := c.record(cmd.Context(), flags, level, again, ready)
+			err := c.record(cmd.Context(), flags, level, launched{again: again, unit: unit, ready: ready})
 			if ready != nil {
 				// Harmless where it has already told of its success.
 				told := hook.Ready{Error: "the recording was stopped before it began", Code: program.ExitFailed}
@@ -52,14 +54,23 @@ func (c *command) run() *cobra.Command {
 	cmd.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	cmd.Flags().IntVar(&readyFD, "ready-fd", 0, "")
 	cmd.Flags().BoolVar(&again, "again", false, "")
-	for _, name := range []string{"ready-fd", "again"} {
+	unitFlag := strings.TrimPrefix(hook.UnitFlag, "--")
+	cmd.Flags().BoolVar(&unit, unitFlag, false, "")
+	for _, name := range []string{"ready-fd", "again", unitFlag} {
 		_ = cmd.Flags().MarkHidden(name)
 	}
 	return cmd
 }
 
+// launched is how run was launched.
+type launched struct {
+	again bool     // it goes on with a recording
+	unit  bool     // below systemd, which starts a supervisor again
+	ready *os.File // where to tell that it records; nil for none
+}
+
 // record runs an agent and tells whoever launched it when it records.
-func (c *command) record(ctx context.Context, flags settingsFlags, level string, again bool, ready *os.File) error {
+func (c *command) record(ctx context.Context, flags settingsFlags, level string, by launched) error {
 	s, err := c.settings(flags)
 	if err != nil {
 		return err
@@ -71,11 +82,15 @@ func (c *command) record(ctx context.Context, flags settingsFlags, level string,
 	if err := hook.Prepare(s.SpoolDir); err != nil {
 		return program.BadInput(err)
 	}
+	self, err := c.self()
+	if err != nil {
+		return fmt.Errorf("find this program: %w", err)
+	}
 	found, stopLooking := context.WithTimeout(ctx, lookFor)
 	at, authority, err := c.desktop(found, &s)
 	stopLooking()
 	gone := err
-	if err != nil && !again {
+	if err != nil && !by.again {
 		return err
 	}
 	if gone != nil {
@@ -100,7 +115,9 @@ func (c *command) record(ctx context.Context, flags settingsFlags, level string,
 	a := agent.New(agent.Config{
 		Coordinator: s.Client, Display: s.Display, Authority: authority, Admit: c.admit(s), User: s.User, SpoolDir: s.SpoolDir,
 		MaxSpoolBytes: s.MaxSpoolBytes, Metadata: s.Metadata, Sitting: s.Sitting, ConfigFile: own, Version: c.version, Logger: log,
+		Supervisor: func() int { return hook.Holder(s.SpoolDir, hook.SupervisorLock) },
 	})
+	keeper := hook.Keeper{Program: self, Args: superviseArgs(s.SpoolDir), SpoolDir: s.SpoolDir, Unit: by.unit, Logger: log.Named("keeper")}
 	ctx, cancel := context.WithCancel(ctx)
 	var group sync.WaitGroup
 	defer group.Wait()
@@ -108,14 +125,26 @@ func (c *command) record(ctx context.Context, flags settingsFlags, level string,
 	ended := make(chan struct{})
 	defer close(ended)
 	group.Go(func() { c.signals(cancel, ended, log) })
+	if s.Sitting != "" && own != "" {
+		// While it hands over, too.
+		kept, endKeeping := context.WithCancel(context.WithoutCancel(ctx))
+		defer endKeeping()
+		begun := a.Durable()
+		if by.again {
+			closed := make(chan struct{})
+			close(closed)
+			begun = closed
+		}
+		group.Go(func() { keeper.Run(kept, begun, cancel) })
+	}
 	group.Go(func() {
 		select {
 		case <-ended:
 		case <-a.Durable():
-			if ready == nil {
+			if by.ready == nil {
 				return
 			}
-			if err := hook.Report(ready, hook.Ready{SessionID: a.Status().SessionID}); err != nil {
+			if err := hook.Report(by.ready, hook.Ready{SessionID: a.Status().SessionID}); err != nil {
 				log.Warn("hook not told", "error", err)
 			}
 		}

@@ -56,7 +56,7 @@ func (c *command) startRecording(ctx context.Context, s hook.Settings) (id, disp
 	if err != nil {
 		return "", "", err
 	}
-	defer lock.Release()
+	defer func() { err = errors.Join(err, lock.Release()) }()
 	if id, display, err := awaitRunning(ctx, s.SpoolDir, s.Display); id != "" || err != nil {
 		return id, display, err
 	}
@@ -67,9 +67,12 @@ func (c *command) startRecording(ctx context.Context, s hook.Settings) (id, disp
 	if err := s.Reach(ctx); err != nil {
 		return "", "", program.BadInput(err)
 	}
-	if _, _, err := c.desktop(ctx, &s); err != nil {
+	at, _, err := c.desktop(ctx, &s)
+	if err != nil {
 		return "", "", err
 	}
+	// The hook's environment tells of the session; what systemd runs has another.
+	c.name(&s, at.User)
 	if why, ordered := control.StopOrdered(s.SpoolDir); ordered {
 		return "", "", fmt.Errorf("the recording was %s before it began", why)
 	}
@@ -89,7 +92,8 @@ func (c *command) launch(ctx context.Context, s hook.Settings) (string, error) {
 		return "", err
 	}
 	l := hook.Launch{
-		Program: self, Args: []string{"supervise", "--spool-dir", s.SpoolDir, "--ready-fd", "3"}, Env: clean(c.environ()), SpoolDir: s.SpoolDir,
+		Program: self, Args: superviseArgs(s.SpoolDir), Env: clean(c.environ()), SpoolDir: s.SpoolDir,
+		Unit: hook.FindUnit(c.root, "recagent-"+s.Sitting),
 	}
 	ready, err := l.Run(ctx)
 	if err == nil && ready.Error != "" {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"os"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -20,31 +19,41 @@ const runFile = "run.json"
 // supervise is what start launches: it keeps run alive.
 func (c *command) supervise() *cobra.Command {
 	var dir string
-	var readyFD int
+	var unit bool
 	cmd := &cobra.Command{
 		Use: "supervise", Short: "Keep run alive (start launches this)", Args: cobra.NoArgs, Hidden: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var ready *os.File
-			if readyFD > 2 {
-				ready = os.NewFile(uintptr(readyFD), "ready")
-				syscall.CloseOnExec(readyFD)
-			}
 			self, err := c.self()
 			if err != nil {
 				return err
 			}
+			if unit {
+				if err := hook.LogTo(dir); err != nil {
+					return err
+				}
+			}
+			ready := hook.DialReady(dir)
+			hook.Shield()
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, syscall.SIGINT)
 			defer stop()
+			path := filepath.Join(dir, runFile)
+			args := []string{"run", "--config", path, "--ready-fd", "3"}
+			if unit {
+				args = append(args, hook.UnitFlag)
+			}
 			return c.keep(ctx, hook.Supervisor{
-				Program: self, Args: []string{"run", "--config", filepath.Join(dir, runFile), "--ready-fd", "3"}, Again: "--again", SpoolDir: dir, Ready: ready,
+				Program: self, Args: args, Again: "--again", SpoolDir: dir, Settings: path, Ready: ready,
 				Logger: hclog.New(&hclog.LoggerOptions{Name: "supervisor", Level: hclog.Info, Output: c.stderr}),
 			})
 		},
 	}
 	cmd.Flags().StringVar(&dir, "spool-dir", "", "")
-	cmd.Flags().IntVar(&readyFD, "ready-fd", 0, "")
+	cmd.Flags().BoolVar(&unit, strings.TrimPrefix(hook.UnitFlag, "--"), false, "")
 	return cmd
 }
+
+// superviseArgs are the arguments of the supervisor of a spool.
+func superviseArgs(dir string) []string { return []string{"supervise", "--spool-dir", dir} }
 
 func (c *command) keep(ctx context.Context, s hook.Supervisor) error {
 	code, err := s.Run(ctx)
