@@ -225,12 +225,41 @@ func segmentStateToProto(s catalog.SegmentState) recfleetv1.SegmentState {
 	return recfleetv1.SegmentState_SEGMENT_STATE_UNSPECIFIED
 }
 
+// orderTable pairs the wire's orders with the catalog's.
+func orderTable() map[string]catalog.Order {
+	return map[string]catalog.Order{"start_time": catalog.OrderStart, "end_time": catalog.OrderEnd, "user": catalog.OrderUser}
+}
+
+func orderFromProto(s string) (order catalog.Order, ascending, ok bool) {
+	if s == "" {
+		return catalog.OrderStart, false, true
+	}
+	name, descending := strings.CutSuffix(s, " desc")
+	order, ok = orderTable()[name]
+	return order, !descending, ok
+}
+
+func filterFromProto(r *recfleetv1.ListSessionsRequest) catalog.Filter {
+	f := catalog.Filter{
+		User: r.GetUser(), Stack: r.GetStack(), Fleet: r.GetFleet(), Instance: r.GetInstance(), Text: r.GetText(), Deleted: r.GetShowDeleted(),
+		StartedAfter: timeFromProto(r.GetStartedAfter()), StartedBefore: timeFromProto(r.GetStartedBefore()),
+		EndedAfter: timeFromProto(r.GetEndedAfter()), EndedBefore: timeFromProto(r.GetEndedBefore()), ActiveAt: timeFromProto(r.GetActiveAt()),
+	}
+	for _, wire := range r.GetStates() {
+		state, _ := stateFromProto(wire)
+		f.States = append(f.States, state)
+	}
+	f.Order, f.Ascending, _ = orderFromProto(r.GetOrderBy())
+	return f
+}
+
 func sessionToProto(s catalog.Session) *recfleetv1.Session {
 	return &recfleetv1.Session{
 		Id: s.ID, State: stateToProto(s.State), StateReason: s.Reason(), User: s.User, Stack: s.Stack, Fleet: s.Fleet, Instance: s.Instance,
 		Metadata: s.Metadata, StartTime: timeToProto(s.Start), EndTime: timeToProto(s.End), RecordedDuration: durationpb.New(s.Totals.Recorded),
 		GapDuration: durationpb.New(s.Totals.Missing), SegmentCount: int32(s.Totals.Segments), ArchivedSegmentCount: int32(s.Totals.Archived),
 		GapCount: int32(s.Totals.Gaps), ArchivedBytes: s.Totals.ArchivedBytes, StopReason: s.StopReason,
+		DeleteTime: timeToProto(s.Deleted),
 	}
 }
 

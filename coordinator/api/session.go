@@ -27,16 +27,11 @@ func (s *sessionService) ListSessions(ctx context.Context, r *recfleetv1.ListSes
 	if err := checkList(r); err != nil {
 		return nil, err
 	}
-	filter := catalog.Filter{User: r.GetUser(), Stack: r.GetStack(), Fleet: r.GetFleet(), Instance: r.GetInstance()}
-	for _, wire := range r.GetStates() {
-		state, _ := stateFromProto(wire) // it was checked
-		filter.States = append(filter.States, state)
-	}
 	size := int(r.GetPageSize())
 	if size == 0 {
 		size = defaultPage
 	}
-	page, next, err := s.catalog.ListSessions(ctx, filter, size, r.GetPageToken())
+	page, next, err := s.catalog.ListSessions(ctx, filterFromProto(r), size, r.GetPageToken())
 	if err != nil {
 		return nil, err
 	}
@@ -91,18 +86,20 @@ var errNotArchived = errors.New("segment is not archived")
 
 // ListRecordings returns the mp4s of a session.
 func (s *recordingService) ListRecordings(ctx context.Context, r *recfleetv1.ListRecordingsRequest) (*recfleetv1.ListRecordingsResponse, error) {
-	if err := sessionID(r.GetSessionId()); err != nil {
+	if err := checkListRecordings(r); err != nil {
 		return nil, err
 	}
-	d, err := s.catalog.Detail(ctx, r.GetSessionId())
+	size := int(r.GetPageSize())
+	if size == 0 {
+		size = maxRecordings
+	}
+	page, next, err := s.catalog.ListRecordings(ctx, r.GetSessionId(), size, r.GetPageToken())
 	if err != nil {
 		return nil, err
 	}
-	answer := &recfleetv1.ListRecordingsResponse{}
-	for _, g := range d.Segments {
-		if g.State == catalog.SegmentArchived {
-			answer.Recordings = append(answer.Recordings, recordingToProto(g, s.location))
-		}
+	answer := &recfleetv1.ListRecordingsResponse{NextPageToken: next}
+	for _, g := range page {
+		answer.Recordings = append(answer.Recordings, recordingToProto(g, s.location))
 	}
 	return answer, nil
 }

@@ -18,6 +18,7 @@ import (
 // wrong; then the error is for the log.
 func toStatus(err error) (_ error, told bool) {
 	var field *fieldError
+	var filter *catalog.FilterError
 	code := codes.Unavailable
 	switch {
 	case err == nil:
@@ -26,7 +27,7 @@ func toStatus(err error) (_ error, told bool) {
 		return status.Error(codes.Unavailable, "the bus is not available; try again"), false
 	case errors.Is(err, object.ErrUnavailable):
 		return status.Error(codes.Unavailable, "the archive is not available; try again"), false
-	case errors.As(err, &field):
+	case errors.As(err, &field), errors.As(err, &filter):
 		code = codes.InvalidArgument
 	case errors.Is(err, catalog.ErrPageToken):
 		return status.Error(codes.InvalidArgument, "page_token: was not made for this query"), true

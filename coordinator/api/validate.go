@@ -38,6 +38,8 @@ const (
 	longest      = 24 * time.Hour // of a segment
 	maxWait      = 30 * time.Second
 	defaultPage  = 50
+
+	maxRecordings = 5000 // on a page: they fit into a message
 )
 
 // fieldError names the field of a request that is wrong, and how. Its text goes to the caller.
@@ -328,8 +330,30 @@ func checkList(r *recfleetv1.ListSessionsRequest) error {
 	if len(r.GetStates()) > maxEntries {
 		return wrong("states", "are %d, at most %d", len(r.GetStates()), maxEntries)
 	}
+	if _, _, ok := orderFromProto(r.GetOrderBy()); !ok {
+		return wrong("order_by", `is none of "start_time", "end_time" and "user", with or without " desc"`)
+	}
+	for _, t := range []struct {
+		field string
+		value *timestamppb.Timestamp
+	}{
+		{"started_after", r.GetStartedAfter()}, {"started_before", r.GetStartedBefore()}, {"ended_after", r.GetEndedAfter()},
+		{"ended_before", r.GetEndedBefore()}, {"active_at", r.GetActiveAt()},
+	} {
+		if t.value == nil {
+			continue
+		}
+		if err := timestamp(t.field, t.value); err != nil {
+			return err
+		}
+	}
 	return first(text("user", r.GetUser(), maxName), text("stack", r.GetStack(), maxName), text("fleet", r.GetFleet(), maxName),
-		text("instance", r.GetInstance(), maxName), within("page_size", int64(r.GetPageSize()), 0, maxPage),
+		text("instance", r.GetInstance(), maxName), text("text", r.GetText(), maxName), within("page_size", int64(r.GetPageSize()), 0, maxPage),
+		text("page_token", r.GetPageToken(), maxPageToken))
+}
+
+func checkListRecordings(r *recfleetv1.ListRecordingsRequest) error {
+	return first(sessionID(r.GetSessionId()), within("page_size", int64(r.GetPageSize()), 0, maxRecordings),
 		text("page_token", r.GetPageToken(), maxPageToken))
 }
 

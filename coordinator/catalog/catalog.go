@@ -43,6 +43,7 @@ var (
 type Catalog struct {
 	write, read *sql.DB
 	dialect     dialect
+	budget      int // see search
 }
 
 // Open opens the database at a location (see ParseLocation), making a SQLite file where there is none, and brings its
@@ -56,7 +57,7 @@ func Open(ctx context.Context, location string) (*Catalog, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open catalog %s: %w", at, err)
 	}
-	c := &Catalog{write: write, read: read, dialect: dialect}
+	c := &Catalog{write: write, read: read, dialect: dialect, budget: searchBudget}
 	if err := c.migrate(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open catalog %s: %w", at, err), c.Close())
 	}

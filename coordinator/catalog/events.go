@@ -146,8 +146,10 @@ func mergeMetadata(ctx context.Context, tx *txn, s *Session, add map[string]stri
 		return err
 	}
 	s.Metadata = merged
-	_, err = exec(ctx, tx, `UPDATE sessions SET metadata = $1 WHERE id = $2`, text, s.ID)
-	return err
+	if _, err := exec(ctx, tx, `UPDATE sessions SET metadata = $1 WHERE id = $2`, text, s.ID); err != nil {
+		return err
+	}
+	return refresh(ctx, tx, s.ID)
 }
 
 const selectSeal = `

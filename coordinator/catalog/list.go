@@ -2,42 +2,43 @@ package catalog
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"time"
-
-	"github.com/recfleet/recfleet/internal/chunk"
 )
 
-// Filter selects sessions; its zero value selects all.
-type Filter struct {
-	States                       []SessionState
-	User, Stack, Fleet, Instance string
-}
-
-// ListSessions returns at most size sessions, the newest start first, and the token of the next page, empty where there is
-// none. token is empty for the first page; one that was made for another filter is refused with ErrPageToken. A session
-// that is there for as long as the listing lasts comes exactly once, whatever is added meanwhile.
+// ListSessions returns at most size sessions and the token of the next page, empty where there is none. token is empty for
+// the first page; one that was made for another filter is refused with ErrPageToken, a filter that cannot be with a
+// *FilterError. A session that is there for as long as the listing lasts, and is not changed in what the filter compares
+// or sorts by, comes exactly once, whatever is added meanwhile.
 func (c *Catalog) ListSessions(ctx context.Context, f Filter, size int, token string) (found []Session, next string, err error) {
-	query, args, err := f.query(size, token)
+	from, err := f.parseToken(token)
+	if err != nil {
+		return nil, "", err
+	}
+	if f.unstorable() {
+		return nil, "", nil
+	}
+	q, err := f.query()
 	if err != nil {
 		return nil, "", err
 	}
 	err = c.view(ctx, func(tx *txn) error {
-		if err := rows(ctx, tx, func(row scanner) error {
-			s, err := scanSession(row)
-			found = append(found, s)
-			return err
-		}, query, args...); err != nil {
+		// One more than the page has tells whether there is a next one.
+		s := search{tx: tx, filter: f, query: q, from: from, limit: size + 1, budget: c.budget}
+		positions, err := s.positions(ctx)
+		if err != nil {
 			return err
 		}
-		if len(found) > size {
-			found = found[:size]
+		more := len(positions) > size
+		positions = positions[:min(size, len(positions))]
+		if found, err = sessionsAt(ctx, tx, positions); err != nil {
+			return err
+		}
+		if more {
 			next = f.token(found[size-1])
 		}
 		return addTotals(ctx, tx, found)
@@ -48,120 +49,89 @@ func (c *Catalog) ListSessions(ctx context.Context, f Filter, size int, token st
 	return found, next, nil
 }
 
-// query asks for one row more than the page has, which tells whether there is a next one.
-func (f Filter) query(size int, token string) (string, []any, error) {
-	var where []string
-	var args []any
-	arg := func(v any) string {
-		args = append(args, v)
-		return fmt.Sprintf("$%d", len(args))
+// sessionsAt returns the sessions at positions, in their order.
+func sessionsAt(ctx context.Context, tx *txn, positions []int64) ([]Session, error) {
+	if len(positions) == 0 {
+		return nil, nil
 	}
-	if len(f.States) > 0 {
-		var states []string
-		for _, s := range f.States {
-			states = append(states, arg(s))
-		}
-		where = append(where, "state IN ("+strings.Join(states, ", ")+")")
+	var s statement
+	marks := make([]string, len(positions))
+	at := make(map[int64]int, len(positions))
+	for i, p := range positions {
+		marks[i] = s.arg(p)
+		at[p] = i
 	}
-	for _, field := range []struct{ column, value string }{
-		{"user_name", f.User}, {"stack", f.Stack}, {"fleet", f.Fleet}, {"instance", f.Instance},
-	} {
-		if field.value != "" {
-			where = append(where, field.column+" = "+arg(field.value))
-		}
-	}
-	if token != "" {
-		start, id, err := f.parseToken(token)
+	found := make([]Session, len(positions))
+	n := 0
+	err := rows(ctx, tx, func(row scanner) error {
+		one, err := scanSession(row)
 		if err != nil {
-			return "", nil, err
+			return err
 		}
-		where = append(where, "(start_time, id) < ("+arg(start)+", "+arg(id)+")")
+		found[at[one.position]] = one
+		n++
+		return nil
+	}, selectSession+` WHERE position IN (`+strings.Join(marks, ", ")+`)`, s.args...)
+	if err == nil && n != len(positions) {
+		err = errors.New("the search names sessions that are not there")
 	}
-	query := selectSession
-	if len(where) > 0 {
-		query += " WHERE " + strings.Join(where, " AND ")
-	}
-	return query + " ORDER BY start_time DESC, id DESC LIMIT " + arg(size+1), args, nil
+	return found, err
 }
 
-// pageToken says after which session to go on, and for which filter.
+// cursor is after which session a page begins.
+type cursor struct {
+	position int64
+	end      int64 // in endOrder
+}
+
+// pageToken is a cursor as callers hold it, with the filter that it belongs to.
 type pageToken struct {
-	Filter string `json:"f"`
-	Start  int64  `json:"s"`
-	ID     string `json:"i"`
+	Filter   string `json:"f"`
+	Position int64  `json:"p"`
+	End      int64  `json:"e,omitempty"`
 }
 
 const maxPageToken = 512
 
 func (f Filter) token(last Session) string {
-	b, err := json.Marshal(pageToken{Filter: f.fingerprint(), Start: nanos(last.Start), ID: last.ID})
+	t := pageToken{Filter: f.fingerprint(), Position: last.position}
+	if f.Order == OrderEnd {
+		t.End = nanos(last.End)
+	}
+	b, err := json.Marshal(t)
 	if err != nil {
 		return "" // strings and numbers marshal
 	}
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-func (f Filter) parseToken(token string) (start int64, id string, err error) {
+// parseToken returns nil for the first page.
+func (f Filter) parseToken(token string) (*cursor, error) {
+	if token == "" {
+		return nil, nil
+	}
 	if len(token) > maxPageToken {
-		return 0, "", ErrPageToken
+		return nil, ErrPageToken
 	}
 	b, err := base64.RawURLEncoding.DecodeString(token)
 	if err != nil {
-		return 0, "", ErrPageToken
+		return nil, ErrPageToken
 	}
 	var t pageToken
-	if json.Unmarshal(b, &t) != nil || t.Filter != f.fingerprint() || !chunk.ValidSession(t.ID) {
-		return 0, "", ErrPageToken
+	if json.Unmarshal(b, &t) != nil || t.Filter != f.fingerprint() || t.Position <= 0 || t.End < 0 {
+		return nil, ErrPageToken
 	}
-	return t.Start, t.ID, nil
+	if t.End == 0 {
+		t.End = endless
+	}
+	return &cursor{position: t.Position, end: t.End}, nil
 }
 
-// fingerprint is the same for filters that select the same.
-func (f Filter) fingerprint() string {
-	states := slices.Compact(slices.Sorted(slices.Values(f.States)))
-	h := sha256.New()
-	fmt.Fprintf(h, "%q %q %q %q %q", states, f.User, f.Stack, f.Fleet, f.Instance)
-	return hex.EncodeToString(h.Sum(nil)[:8])
-}
-
-// addTotals fills in the totals of sessions.
-func addTotals(ctx context.Context, tx *txn, sessions []Session) error {
-	if len(sessions) == 0 {
-		return nil
+// descending sorts positions, the greatest first, and keeps limit of them.
+func descending(positions []int64, limit int, ascending bool) []int64 {
+	slices.Sort(positions)
+	if !ascending {
+		slices.Reverse(positions)
 	}
-	at := make(map[string]*Totals, len(sessions))
-	marks := make([]string, 0, len(sessions))
-	args := make([]any, 0, len(sessions)+1)
-	for i := range sessions {
-		at[sessions[i].ID] = &sessions[i].Totals
-		args = append(args, sessions[i].ID)
-		marks = append(marks, fmt.Sprintf("$%d", len(args)))
-	}
-	in := "session_id IN (" + strings.Join(marks, ", ") + ")"
-	if err := rows(ctx, tx, func(row scanner) error {
-		var id string
-		var missing time.Duration
-		var n int
-		if err := row.Scan(&id, &n, &missing); err != nil {
-			return err
-		}
-		at[id].Gaps, at[id].Missing = n, missing
-		return nil
-	}, `SELECT session_id, COUNT(*), CAST(SUM(end_time - start_time) AS BIGINT) FROM gaps WHERE `+in+` GROUP BY session_id`, args...); err != nil {
-		return err
-	}
-	args = append(args, SegmentArchived)
-	return rows(ctx, tx, func(row scanner) error {
-		var id string
-		var t Totals
-		if err := row.Scan(&id, &t.Segments, &t.Recorded, &t.Archived, &t.ArchivedBytes); err != nil {
-			return err
-		}
-		into := at[id]
-		into.Segments, into.Recorded, into.Archived, into.ArchivedBytes = t.Segments, t.Recorded, t.Archived, t.ArchivedBytes
-		return nil
-	}, fmt.Sprintf(`
-		SELECT session_id, COUNT(*), CAST(SUM(end_time - start_time) AS BIGINT),
-		  CAST(SUM(CASE WHEN state = $%d THEN 1 ELSE 0 END) AS BIGINT), CAST(SUM(object_bytes) AS BIGINT)
-		FROM segments WHERE `, len(args))+in+` GROUP BY session_id`, args...)
+	return positions[:min(limit, len(positions))]
 }

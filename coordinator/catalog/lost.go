@@ -57,10 +57,12 @@ func (c *Catalog) CloseLost(ctx context.Context, id string, end time.Time, missi
 				return err
 			}
 		}
-		_, err = exec(ctx, tx, `
+		if _, err := exec(ctx, tx, `
 			UPDATE sessions SET end_time = $1, last_segment = (SELECT COALESCE(MAX(number), 0) FROM segments WHERE session_id = $2)
-			WHERE id = $2`, nanos(end), id)
-		return err
+			WHERE id = $2`, nanos(end), id); err != nil {
+			return err
+		}
+		return refresh(ctx, tx, id)
 	})
 	return wrap("close lost session", id, err)
 }

@@ -75,6 +75,11 @@ func applyMigration(ctx context.Context, tx *txn, number int, name string) error
 	if _, err := tx.ExecContext(ctx, string(statements)); err != nil {
 		return err
 	}
+	if number == listing {
+		if err := fillListing(ctx, tx); err != nil {
+			return err
+		}
+	}
 	_, err = exec(ctx, tx, `INSERT INTO migrations (number) VALUES ($1)`, number)
 	return err
 }

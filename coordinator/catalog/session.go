@@ -28,6 +28,8 @@ type Session struct {
 	Lost    time.Time // wall clock of the coordinator when the agent was found lost; zero where it was not
 	Silent  time.Time // wall clock of the coordinator when a silent agent was last heard of; zero where it is not silent
 
+	Deleted time.Time // wall clock of the coordinator when its recordings were deleted; zero where they are kept
+
 	StopReason string // who ordered the stop and why; empty where nobody did
 	EndReason  string // why capture ended, as the agent says
 	EndedBy    Party  // who closed the books; empty while they are open
@@ -38,6 +40,8 @@ type Session struct {
 	LastEvent int64
 
 	Totals Totals
+
+	position int64 // orders sessions by their start, see migration 5
 }
 
 // Reason says for a person why the session is in its state; empty where the state says it all.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 )
 
@@ -17,25 +18,47 @@ func (c *Catalog) CreateSession(ctx context.Context, s Session) (stored Session,
 		return Session{}, false, fmt.Errorf("create session: %w", err)
 	}
 	err = c.update(ctx, func(tx *txn) error {
-		n, err := exec(ctx, tx, `
-			INSERT INTO sessions (id, request_id, state, state_reason, user_name, stack, fleet, instance, metadata, agent_version,
-			  archive_prefix, frame_rate, segment_length, start_time, created_time, end_time, lost_time, stop_reason, end_reason,
-			  ended_by, last_segment, last_event, segment_bytes)
-			VALUES ($1, $2, $3, '', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, 0, '', '', '', $15, 0, $16)
-			ON CONFLICT (request_id) DO NOTHING`,
-			s.ID, s.RequestID, SessionStarting, s.User, s.Stack, s.Fleet, s.Instance, metadata, s.AgentVersion,
-			s.ArchivePrefix, s.FrameRate, int64(s.SegmentLength), nanos(s.Start), nanos(s.Created), Unknown, s.SegmentBytes)
-		if err != nil {
+		created = false
+		stored, err = scanSession(tx.QueryRowContext(ctx, selectSession+` WHERE request_id = $1`, s.RequestID))
+		for try := 0; errors.Is(err, ErrNotFound); try++ {
+			if try == maxPlaces {
+				return fmt.Errorf("session %s or its place is taken: %w", s.ID, ErrConflict)
+			}
+			n, insertErr := exec(ctx, tx, `
+				INSERT INTO sessions (id, request_id, state, state_reason, user_name, stack, fleet, instance, metadata, agent_version,
+				  archive_prefix, frame_rate, segment_length, start_time, created_time, end_time, lost_time, stop_reason, end_reason,
+				  ended_by, last_segment, last_event, segment_bytes, position)
+				VALUES ($1, $2, $3, '', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, 0, '', '', '', $15, 0, $16, $17)
+				ON CONFLICT DO NOTHING`,
+				s.ID, s.RequestID, SessionStarting, s.User, s.Stack, s.Fleet, s.Instance, metadata, s.AgentVersion,
+				s.ArchivePrefix, s.FrameRate, int64(s.SegmentLength), nanos(s.Start), nanos(s.Created), Unknown, s.SegmentBytes, place(s.Start, try))
+			if insertErr != nil {
+				return insertErr
+			}
+			created = n == 1
+			stored, err = scanSession(tx.QueryRowContext(ctx, selectSession+` WHERE request_id = $1`, s.RequestID))
+		}
+		if err != nil || !created {
 			return err
 		}
-		created = n == 1
-		stored, err = scanSession(tx.QueryRowContext(ctx, selectSession+` WHERE request_id = $1`, s.RequestID))
-		return err
+		return index(ctx, tx, stored)
 	})
 	if err != nil {
 		return Session{}, false, fmt.Errorf("create session: %w", err)
 	}
 	return stored, created, nil
+}
+
+// maxPlaces is how often a place in the order of sessions is looked for.
+const maxPlaces = 64
+
+// place is where a session stands among the others: at its start or, where others started in the same nanosecond, right after.
+func place(start time.Time, try int) int64 {
+	at := nanos(start)
+	if try < maxPlaces/2 {
+		return at + int64(try)
+	}
+	return at + rand.Int64N(1<<20)
 }
 
 // SessionByRequest returns the session that was made for a request id, or ErrNotFound.
@@ -94,7 +117,7 @@ func (c *Catalog) Unfinished(ctx context.Context) (found []Session, err error) {
 			s, err := scanSession(row)
 			found = append(found, s)
 			return err
-		}, selectSession+` WHERE state IN ($1, $2, $3) ORDER BY start_time, id`, SessionStarting, SessionRecording, SessionFinalizing)
+		}, selectSession+` WHERE state IN ($1, $2, $3) ORDER BY position`, SessionStarting, SessionRecording, SessionFinalizing)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read unfinished sessions: %w", err)
@@ -116,7 +139,7 @@ func (c *Catalog) Finishable(ctx context.Context) (ids []string, err error) {
 			WHERE s.state = $1 AND s.last_segment >= 0
 			  AND NOT EXISTS (SELECT 1 FROM segments g WHERE g.session_id = s.id AND g.state NOT IN ($2, $3))
 			  AND (s.ended_by = $4 OR s.last_segment = (SELECT COUNT(*) FROM segments g WHERE g.session_id = s.id))
-			ORDER BY s.start_time, s.id`, SessionFinalizing, SegmentArchived, SegmentQuarantined, PartyCoordinator)
+			ORDER BY s.position`, SessionFinalizing, SegmentArchived, SegmentQuarantined, PartyCoordinator)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read sessions to finish: %w", err)
@@ -224,8 +247,10 @@ func setState(ctx context.Context, tx *txn, s Session, next SessionState, reason
 	if err := s.State.Become(next); err != nil {
 		return err
 	}
-	_, err := exec(ctx, tx, `UPDATE sessions SET state = $1, state_reason = $2 WHERE id = $3`, next, reason, s.ID)
-	return err
+	if _, err := exec(ctx, tx, `UPDATE sessions SET state = $1, state_reason = $2 WHERE id = $3`, next, reason, s.ID); err != nil {
+		return err
+	}
+	return refresh(ctx, tx, s.ID)
 }
 
 func addGap(ctx context.Context, tx *txn, id string, g Gap) error {
@@ -239,7 +264,7 @@ func addGap(ctx context.Context, tx *txn, id string, g Gap) error {
 const selectSession = `
 	SELECT id, request_id, state, state_reason, user_name, stack, fleet, instance, metadata, agent_version, archive_prefix,
 	  frame_rate, segment_length, start_time, created_time, end_time, lost_time, stop_reason, end_reason, ended_by,
-	  last_segment, last_event, silent_time, segment_bytes
+	  last_segment, last_event, silent_time, segment_bytes, position, deleted_time
 	FROM sessions`
 
 func session(ctx context.Context, tx *txn, id string) (Session, error) {
@@ -251,7 +276,8 @@ func scanSession(row scanner) (Session, error) {
 	var metadata string
 	err := row.Scan(&s.ID, &s.RequestID, &s.State, &s.StateReason, &s.User, &s.Stack, &s.Fleet, &s.Instance, &metadata,
 		&s.AgentVersion, &s.ArchivePrefix, &s.FrameRate, &s.SegmentLength, instant{&s.Start}, instant{&s.Created},
-		instant{&s.End}, instant{&s.Lost}, &s.StopReason, &s.EndReason, &s.EndedBy, &s.LastSegment, &s.LastEvent, instant{&s.Silent}, &s.SegmentBytes)
+		instant{&s.End}, instant{&s.Lost}, &s.StopReason, &s.EndReason, &s.EndedBy, &s.LastSegment, &s.LastEvent, instant{&s.Silent}, &s.SegmentBytes,
+		&s.position, instant{&s.Deleted})
 	if errors.Is(err, sql.ErrNoRows) {
 		return Session{}, ErrNotFound
 	}

@@ -23,8 +23,12 @@ const (
 
 // ListRecordingsRequest names a session.
 type ListRecordingsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	SessionId     string                 `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	SessionId string                 `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	// At most 5000; 0 means 5000.
+	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// From the answer before; only valid for the same session.
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -66,10 +70,26 @@ func (x *ListRecordingsRequest) GetSessionId() string {
 	return ""
 }
 
+func (x *ListRecordingsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListRecordingsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
 // ListRecordingsResponse holds the recordings.
 type ListRecordingsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Recordings    []*Recording           `protobuf:"bytes,1,rep,name=recordings,proto3" json:"recordings,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Recordings []*Recording           `protobuf:"bytes,1,rep,name=recordings,proto3" json:"recordings,omitempty"`
+	// Empty on the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -109,6 +129,13 @@ func (x *ListRecordingsResponse) GetRecordings() []*Recording {
 		return x.Recordings
 	}
 	return nil
+}
+
+func (x *ListRecordingsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
 }
 
 // DownloadRecordingRequest names one mp4.
@@ -231,14 +258,18 @@ var File_recfleet_v1_recording_proto protoreflect.FileDescriptor
 
 const file_recfleet_v1_recording_proto_rawDesc = "" +
 	"\n" +
-	"\x1brecfleet/v1/recording.proto\x12\vrecfleet.v1\x1a\x19recfleet/v1/session.proto\"6\n" +
+	"\x1brecfleet/v1/recording.proto\x12\vrecfleet.v1\x1a\x19recfleet/v1/session.proto\"r\n" +
 	"\x15ListRecordingsRequest\x12\x1d\n" +
 	"\n" +
-	"session_id\x18\x01 \x01(\tR\tsessionId\"P\n" +
+	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"x\n" +
 	"\x16ListRecordingsResponse\x126\n" +
 	"\n" +
 	"recordings\x18\x01 \x03(\v2\x16.recfleet.v1.RecordingR\n" +
-	"recordings\"k\n" +
+	"recordings\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"k\n" +
 	"\x18DownloadRecordingRequest\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x18\n" +

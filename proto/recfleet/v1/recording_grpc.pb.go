@@ -31,8 +31,9 @@ const (
 //
 // Every call may fail with UNAUTHENTICATED, PERMISSION_DENIED and UNAVAILABLE; other errors are named at the call.
 type RecordingServiceClient interface {
-	// ListRecordings returns the archived mp4s of one session by segment number. It only reads.
-	// NOT_FOUND where there is no such session.
+	// ListRecordings returns the archived mp4s of one session by segment number. It only reads. One that is archived between
+	// two pages comes on the second if its number is greater than those on the first.
+	// NOT_FOUND where there is no such session; INVALID_ARGUMENT names the field that is wrong.
 	ListRecordings(ctx context.Context, in *ListRecordingsRequest, opts ...grpc.CallOption) (*ListRecordingsResponse, error)
 	// DownloadRecording sends one mp4 from a byte offset to its end, in messages of at most 64 KiB, the first of which
 	// tells the size. A broken download goes on by calling again with the bytes received so far as offset.
@@ -86,8 +87,9 @@ type RecordingService_DownloadRecordingClient = grpc.ServerStreamingClient[Downl
 //
 // Every call may fail with UNAUTHENTICATED, PERMISSION_DENIED and UNAVAILABLE; other errors are named at the call.
 type RecordingServiceServer interface {
-	// ListRecordings returns the archived mp4s of one session by segment number. It only reads.
-	// NOT_FOUND where there is no such session.
+	// ListRecordings returns the archived mp4s of one session by segment number. It only reads. One that is archived between
+	// two pages comes on the second if its number is greater than those on the first.
+	// NOT_FOUND where there is no such session; INVALID_ARGUMENT names the field that is wrong.
 	ListRecordings(context.Context, *ListRecordingsRequest) (*ListRecordingsResponse, error)
 	// DownloadRecording sends one mp4 from a byte offset to its end, in messages of at most 64 KiB, the first of which
 	// tells the size. A broken download goes on by calling again with the bytes received so far as offset.

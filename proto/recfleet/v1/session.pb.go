@@ -193,7 +193,9 @@ type Session struct {
 	// Only in GetSession's answer, by number.
 	Segments []*Segment `protobuf:"bytes,19,rep,name=segments,proto3" json:"segments,omitempty"`
 	// Only in GetSession's answer, by start time.
-	Gaps          []*Gap `protobuf:"bytes,20,rep,name=gaps,proto3" json:"gaps,omitempty"`
+	Gaps []*Gap `protobuf:"bytes,20,rep,name=gaps,proto3" json:"gaps,omitempty"`
+	// When its recordings were deleted; unset where they are kept.
+	DeleteTime    *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=delete_time,json=deleteTime,proto3" json:"delete_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -364,6 +366,13 @@ func (x *Session) GetSegments() []*Segment {
 func (x *Session) GetGaps() []*Gap {
 	if x != nil {
 		return x.Gaps
+	}
+	return nil
+}
+
+func (x *Session) GetDeleteTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DeleteTime
 	}
 	return nil
 }
@@ -915,18 +924,39 @@ func (x *Recording) GetLocation() string {
 	return ""
 }
 
-// ListSessionsRequest selects sessions; empty fields select all.
+// ListSessionsRequest selects sessions for which every field that is set holds.
 type ListSessionsRequest struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	States   []SessionState         `protobuf:"varint,1,rep,packed,name=states,proto3,enum=recfleet.v1.SessionState" json:"states,omitempty"`
-	User     string                 `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
-	Stack    string                 `protobuf:"bytes,3,opt,name=stack,proto3" json:"stack,omitempty"`
-	Fleet    string                 `protobuf:"bytes,4,opt,name=fleet,proto3" json:"fleet,omitempty"`
-	Instance string                 `protobuf:"bytes,5,opt,name=instance,proto3" json:"instance,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One of them.
+	States []SessionState `protobuf:"varint,1,rep,packed,name=states,proto3,enum=recfleet.v1.SessionState" json:"states,omitempty"`
+	// Exactly, as stack, fleet and instance.
+	User     string `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
+	Stack    string `protobuf:"bytes,3,opt,name=stack,proto3" json:"stack,omitempty"`
+	Fleet    string `protobuf:"bytes,4,opt,name=fleet,proto3" json:"fleet,omitempty"`
+	Instance string `protobuf:"bytes,5,opt,name=instance,proto3" json:"instance,omitempty"`
 	// At most 500; 0 means 50.
 	PageSize int32 `protobuf:"varint,6,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// From the answer before; only valid with the same other fields.
-	PageToken     string `protobuf:"bytes,7,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// From the answer before; only valid with the same other fields, but for page_size.
+	PageToken string `protobuf:"bytes,7,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Started at this time or later.
+	StartedAfter *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=started_after,json=startedAfter,proto3" json:"started_after,omitempty"`
+	// Started before this time.
+	StartedBefore *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=started_before,json=startedBefore,proto3" json:"started_before,omitempty"`
+	// Ended at this time or later. A session that is not over has not ended.
+	EndedAfter *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=ended_after,json=endedAfter,proto3" json:"ended_after,omitempty"`
+	// Ended before this time.
+	EndedBefore *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=ended_before,json=endedBefore,proto3" json:"ended_before,omitempty"`
+	// Had started by this time and had not ended by it.
+	ActiveAt *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=active_at,json=activeAt,proto3" json:"active_at,omitempty"`
+	// Words, at most 16, in any order and in upper or lower case. A session has each of them in its id, user, stack, fleet,
+	// instance or in a value of its metadata. A word is a run of letters and digits; one of at least three with * at its end
+	// stands for all that begin with it. At most 256 bytes.
+	Text string `protobuf:"bytes,13,opt,name=text,proto3" json:"text,omitempty"`
+	// "start_time", "end_time" or "user", followed by " desc" to have the greatest first; empty means "start_time desc".
+	// Sessions that are not over come as those that ended last. Sessions that are alike come by their start.
+	OrderBy string `protobuf:"bytes,14,opt,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
+	// Also sessions whose recordings were deleted.
+	ShowDeleted   bool `protobuf:"varint,15,opt,name=show_deleted,json=showDeleted,proto3" json:"show_deleted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1008,6 +1038,62 @@ func (x *ListSessionsRequest) GetPageToken() string {
 		return x.PageToken
 	}
 	return ""
+}
+
+func (x *ListSessionsRequest) GetStartedAfter() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartedAfter
+	}
+	return nil
+}
+
+func (x *ListSessionsRequest) GetStartedBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartedBefore
+	}
+	return nil
+}
+
+func (x *ListSessionsRequest) GetEndedAfter() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndedAfter
+	}
+	return nil
+}
+
+func (x *ListSessionsRequest) GetEndedBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndedBefore
+	}
+	return nil
+}
+
+func (x *ListSessionsRequest) GetActiveAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ActiveAt
+	}
+	return nil
+}
+
+func (x *ListSessionsRequest) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *ListSessionsRequest) GetOrderBy() string {
+	if x != nil {
+		return x.OrderBy
+	}
+	return ""
+}
+
+func (x *ListSessionsRequest) GetShowDeleted() bool {
+	if x != nil {
+		return x.ShowDeleted
+	}
+	return false
 }
 
 // ListSessionsResponse is one page.
@@ -1257,7 +1343,7 @@ var File_recfleet_v1_session_proto protoreflect.FileDescriptor
 
 const file_recfleet_v1_session_proto_rawDesc = "" +
 	"\n" +
-	"\x19recfleet/v1/session.proto\x12\vrecfleet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x82\a\n" +
+	"\x19recfleet/v1/session.proto\x12\vrecfleet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbf\a\n" +
 	"\aSession\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12/\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x19.recfleet.v1.SessionStateR\x05state\x12!\n" +
@@ -1281,7 +1367,9 @@ const file_recfleet_v1_session_proto_rawDesc = "" +
 	"stopReason\x12*\n" +
 	"\x06epochs\x18\x12 \x03(\v2\x12.recfleet.v1.EpochR\x06epochs\x120\n" +
 	"\bsegments\x18\x13 \x03(\v2\x14.recfleet.v1.SegmentR\bsegments\x12$\n" +
-	"\x04gaps\x18\x14 \x03(\v2\x10.recfleet.v1.GapR\x04gaps\x1a;\n" +
+	"\x04gaps\x18\x14 \x03(\v2\x10.recfleet.v1.GapR\x04gaps\x12;\n" +
+	"\vdelete_time\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"deleteTime\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"j\n" +
@@ -1340,7 +1428,7 @@ const file_recfleet_v1_session_proto_rawDesc = "" +
 	"start_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
 	"\bend_time\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12\x1a\n" +
-	"\blocation\x18\v \x01(\tR\blocation\"\xe0\x01\n" +
+	"\blocation\x18\v \x01(\tR\blocation\"\xeb\x04\n" +
 	"\x13ListSessionsRequest\x121\n" +
 	"\x06states\x18\x01 \x03(\x0e2\x19.recfleet.v1.SessionStateR\x06states\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\tR\x04user\x12\x14\n" +
@@ -1349,7 +1437,17 @@ const file_recfleet_v1_session_proto_rawDesc = "" +
 	"\binstance\x18\x05 \x01(\tR\binstance\x12\x1b\n" +
 	"\tpage_size\x18\x06 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\a \x01(\tR\tpageToken\"p\n" +
+	"page_token\x18\a \x01(\tR\tpageToken\x12?\n" +
+	"\rstarted_after\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\fstartedAfter\x12A\n" +
+	"\x0estarted_before\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\rstartedBefore\x12;\n" +
+	"\vended_after\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"endedAfter\x12=\n" +
+	"\fended_before\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\vendedBefore\x127\n" +
+	"\tactive_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\bactiveAt\x12\x12\n" +
+	"\x04text\x18\r \x01(\tR\x04text\x12\x19\n" +
+	"\border_by\x18\x0e \x01(\tR\aorderBy\x12!\n" +
+	"\fshow_deleted\x18\x0f \x01(\bR\vshowDeleted\"p\n" +
 	"\x14ListSessionsResponse\x120\n" +
 	"\bsessions\x18\x01 \x03(\v2\x14.recfleet.v1.SessionR\bsessions\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"2\n" +
@@ -1429,32 +1527,38 @@ var file_recfleet_v1_session_proto_depIdxs = []int32{
 	5,  // 6: recfleet.v1.Session.epochs:type_name -> recfleet.v1.Epoch
 	6,  // 7: recfleet.v1.Session.segments:type_name -> recfleet.v1.Segment
 	7,  // 8: recfleet.v1.Session.gaps:type_name -> recfleet.v1.Gap
-	4,  // 9: recfleet.v1.Geometry.monitors:type_name -> recfleet.v1.Monitor
-	16, // 10: recfleet.v1.Epoch.start_time:type_name -> google.protobuf.Timestamp
-	3,  // 11: recfleet.v1.Epoch.geometry:type_name -> recfleet.v1.Geometry
-	1,  // 12: recfleet.v1.Segment.state:type_name -> recfleet.v1.SegmentState
-	16, // 13: recfleet.v1.Segment.start_time:type_name -> google.protobuf.Timestamp
-	16, // 14: recfleet.v1.Segment.end_time:type_name -> google.protobuf.Timestamp
-	8,  // 15: recfleet.v1.Segment.recording:type_name -> recfleet.v1.Recording
-	16, // 16: recfleet.v1.Gap.start_time:type_name -> google.protobuf.Timestamp
-	16, // 17: recfleet.v1.Gap.end_time:type_name -> google.protobuf.Timestamp
-	16, // 18: recfleet.v1.Recording.start_time:type_name -> google.protobuf.Timestamp
-	16, // 19: recfleet.v1.Recording.end_time:type_name -> google.protobuf.Timestamp
-	0,  // 20: recfleet.v1.ListSessionsRequest.states:type_name -> recfleet.v1.SessionState
-	2,  // 21: recfleet.v1.ListSessionsResponse.sessions:type_name -> recfleet.v1.Session
-	2,  // 22: recfleet.v1.GetSessionResponse.session:type_name -> recfleet.v1.Session
-	2,  // 23: recfleet.v1.StopSessionResponse.session:type_name -> recfleet.v1.Session
-	9,  // 24: recfleet.v1.SessionService.ListSessions:input_type -> recfleet.v1.ListSessionsRequest
-	11, // 25: recfleet.v1.SessionService.GetSession:input_type -> recfleet.v1.GetSessionRequest
-	13, // 26: recfleet.v1.SessionService.StopSession:input_type -> recfleet.v1.StopSessionRequest
-	10, // 27: recfleet.v1.SessionService.ListSessions:output_type -> recfleet.v1.ListSessionsResponse
-	12, // 28: recfleet.v1.SessionService.GetSession:output_type -> recfleet.v1.GetSessionResponse
-	14, // 29: recfleet.v1.SessionService.StopSession:output_type -> recfleet.v1.StopSessionResponse
-	27, // [27:30] is the sub-list for method output_type
-	24, // [24:27] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	16, // 9: recfleet.v1.Session.delete_time:type_name -> google.protobuf.Timestamp
+	4,  // 10: recfleet.v1.Geometry.monitors:type_name -> recfleet.v1.Monitor
+	16, // 11: recfleet.v1.Epoch.start_time:type_name -> google.protobuf.Timestamp
+	3,  // 12: recfleet.v1.Epoch.geometry:type_name -> recfleet.v1.Geometry
+	1,  // 13: recfleet.v1.Segment.state:type_name -> recfleet.v1.SegmentState
+	16, // 14: recfleet.v1.Segment.start_time:type_name -> google.protobuf.Timestamp
+	16, // 15: recfleet.v1.Segment.end_time:type_name -> google.protobuf.Timestamp
+	8,  // 16: recfleet.v1.Segment.recording:type_name -> recfleet.v1.Recording
+	16, // 17: recfleet.v1.Gap.start_time:type_name -> google.protobuf.Timestamp
+	16, // 18: recfleet.v1.Gap.end_time:type_name -> google.protobuf.Timestamp
+	16, // 19: recfleet.v1.Recording.start_time:type_name -> google.protobuf.Timestamp
+	16, // 20: recfleet.v1.Recording.end_time:type_name -> google.protobuf.Timestamp
+	0,  // 21: recfleet.v1.ListSessionsRequest.states:type_name -> recfleet.v1.SessionState
+	16, // 22: recfleet.v1.ListSessionsRequest.started_after:type_name -> google.protobuf.Timestamp
+	16, // 23: recfleet.v1.ListSessionsRequest.started_before:type_name -> google.protobuf.Timestamp
+	16, // 24: recfleet.v1.ListSessionsRequest.ended_after:type_name -> google.protobuf.Timestamp
+	16, // 25: recfleet.v1.ListSessionsRequest.ended_before:type_name -> google.protobuf.Timestamp
+	16, // 26: recfleet.v1.ListSessionsRequest.active_at:type_name -> google.protobuf.Timestamp
+	2,  // 27: recfleet.v1.ListSessionsResponse.sessions:type_name -> recfleet.v1.Session
+	2,  // 28: recfleet.v1.GetSessionResponse.session:type_name -> recfleet.v1.Session
+	2,  // 29: recfleet.v1.StopSessionResponse.session:type_name -> recfleet.v1.Session
+	9,  // 30: recfleet.v1.SessionService.ListSessions:input_type -> recfleet.v1.ListSessionsRequest
+	11, // 31: recfleet.v1.SessionService.GetSession:input_type -> recfleet.v1.GetSessionRequest
+	13, // 32: recfleet.v1.SessionService.StopSession:input_type -> recfleet.v1.StopSessionRequest
+	10, // 33: recfleet.v1.SessionService.ListSessions:output_type -> recfleet.v1.ListSessionsResponse
+	12, // 34: recfleet.v1.SessionService.GetSession:output_type -> recfleet.v1.GetSessionResponse
+	14, // 35: recfleet.v1.SessionService.StopSession:output_type -> recfleet.v1.StopSessionResponse
+	33, // [33:36] is the sub-list for method output_type
+	30, // [30:33] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_recfleet_v1_session_proto_init() }

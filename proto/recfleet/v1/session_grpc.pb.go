@@ -33,7 +33,8 @@ const (
 // Every call may fail with UNAUTHENTICATED (no or unknown token), PERMISSION_DENIED (the token's role may not call it)
 // and UNAVAILABLE (try again with back-off). Other errors are named at the call.
 type SessionServiceClient interface {
-	// ListSessions returns sessions, the newest start first, without their epochs, segments and gaps. It only reads.
+	// ListSessions returns sessions, the newest start first unless order_by says otherwise, without their epochs, segments
+	// and gaps. It only reads. A session that does not change meanwhile comes on exactly one page, whatever is added.
 	// INVALID_ARGUMENT names the field that is wrong.
 	ListSessions(ctx context.Context, in *ListSessionsRequest, opts ...grpc.CallOption) (*ListSessionsResponse, error)
 	// GetSession returns one session with its epochs, segments and gaps. It only reads.
@@ -92,7 +93,8 @@ func (c *sessionServiceClient) StopSession(ctx context.Context, in *StopSessionR
 // Every call may fail with UNAUTHENTICATED (no or unknown token), PERMISSION_DENIED (the token's role may not call it)
 // and UNAVAILABLE (try again with back-off). Other errors are named at the call.
 type SessionServiceServer interface {
-	// ListSessions returns sessions, the newest start first, without their epochs, segments and gaps. It only reads.
+	// ListSessions returns sessions, the newest start first unless order_by says otherwise, without their epochs, segments
+	// and gaps. It only reads. A session that does not change meanwhile comes on exactly one page, whatever is added.
 	// INVALID_ARGUMENT names the field that is wrong.
 	ListSessions(context.Context, *ListSessionsRequest) (*ListSessionsResponse, error)
 	// GetSession returns one session with its epochs, segments and gaps. It only reads.

@@ -1,0 +1,46 @@
+package catalog
+
+import "context"
+
+// SetBudget makes searches ask the indexes sooner.
+func (c *Catalog) SetBudget(sessions int) { c.budget = sessions }
+
+// Downgrade takes an empty catalog back to what it was before the migration that made listings what they are, and adds
+// sessions as they were then.
+func (c *Catalog) Downgrade(ctx context.Context, old []Session) error {
+	return c.update(ctx, func(tx *txn) error {
+		drop := []string{"DROP TABLE session_search"}
+		for _, table := range []string{"jobs", "segments", "seals", "gaps", "epochs", "events", "sessions", "migrations"} {
+			drop = append(drop, "DROP TABLE "+table)
+		}
+		for _, statement := range append(drop, `CREATE TABLE migrations (number BIGINT NOT NULL PRIMARY KEY)`) {
+			if _, err := exec(ctx, tx, statement); err != nil {
+				return err
+			}
+		}
+		files, err := c.dialect.migrations()
+		if err != nil {
+			return err
+		}
+		for i, name := range files[:listing-1] {
+			if err := applyMigration(ctx, tx, i+1, name); err != nil {
+				return err
+			}
+		}
+		for _, s := range old {
+			metadata, err := marshal(s.Metadata)
+			if err != nil {
+				return err
+			}
+			if _, err := exec(ctx, tx, `
+				INSERT INTO sessions (id, request_id, state, state_reason, user_name, stack, fleet, instance, metadata, agent_version,
+				  archive_prefix, frame_rate, segment_length, start_time, created_time, end_time, lost_time, stop_reason, end_reason,
+				  ended_by, last_segment, last_event, segment_bytes)
+				VALUES ($1, $2, $3, '', $4, $5, $6, $7, $8, '', '', 5, 1, $9, $9, $10, 0, '', '', '', 0, 0, 1)`,
+				s.ID, s.RequestID, s.State, s.User, s.Stack, s.Fleet, s.Instance, metadata, nanos(s.Start), nanos(s.End)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

@@ -1,0 +1,292 @@
+package catalog
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+)
+
+// search finds one page: the positions of the sessions that a filter selects, in its order.
+//
+// In the order of starts SQLite reads its text index, which is in that order, whatever is asked for. The one of Postgres is
+// not: there the newest few thousand sessions are looked through first, in which most of what is asked for often is found
+// soon, and then the text index week by week. Sessions of a time are found by the classes of their lengths: one of a class
+// that was active at some time began at most the class's length before.
+type search struct {
+	tx     *txn
+	filter Filter
+	query  query
+	from   *cursor
+	limit  int
+	budget int // sessions to look through before an index is asked, or to sort
+}
+
+const (
+	endless = int64(math.MaxInt64)
+	// searchBudget costs some milliseconds.
+	searchBudget = 2000
+)
+
+func (s search) positions(ctx context.Context) ([]int64, error) {
+	if s.filter.Order != OrderStart {
+		return s.sorted(ctx)
+	}
+	low, high := s.bounds()
+	if low >= high {
+		return nil, nil
+	}
+	if s.filter.ActiveAt.IsZero() && s.filter.EndedAfter.IsZero() && s.filter.EndedBefore.IsZero() {
+		return s.byStart(ctx, low, high)
+	}
+	return s.byTime(ctx, low, high)
+}
+
+// bounds are the lowest position that can be on the page, and the first that cannot.
+func (s search) bounds() (low, high int64) {
+	low, high = math.MinInt64+1, endless
+	if t := s.filter.StartedAfter; !t.IsZero() {
+		low = nanos(t)
+	}
+	if t := s.filter.StartedBefore; !t.IsZero() {
+		high = nanos(t)
+	}
+	switch {
+	case s.from == nil || s.filter.Order != OrderStart:
+	case s.filter.Ascending:
+		low = max(low, s.from.position+1)
+	default:
+		high = min(high, s.from.position)
+	}
+	return low, high
+}
+
+// way is the direction in SQL.
+func (s search) way() string {
+	if s.filter.Ascending {
+		return "ASC"
+	}
+	return "DESC"
+}
+
+// numbers runs a query for one column of numbers.
+func (s search) numbers(ctx context.Context, q *statement) (found []int64, err error) {
+	err = rows(ctx, s.tx, func(row scanner) error {
+		var n int64
+		err := row.Scan(&n)
+		found = append(found, n)
+		return err
+	}, q.String(), q.args...)
+	return found, err
+}
+
+func (s search) byStart(ctx context.Context, low, high int64) ([]int64, error) {
+	if s.tx.dialect.name == "sqlite" {
+		var q statement
+		s.match(&q, s.query, low, high, nil)
+		return s.numbers(ctx, &q)
+	}
+	return s.byStartPostgres(ctx, low, high)
+}
+
+// match adds a SELECT of SQLite's text index within bounds, which needs the session itself only for conditions.
+func (s search) match(q *statement, what query, low, high int64, conditions func(*statement) []string) {
+	if conditions == nil {
+		q.add(`SELECT rowid AS position FROM session_search WHERE session_search MATCH %s AND rowid >= %s AND rowid < %s ORDER BY rowid %s LIMIT %d`,
+			q.arg(s.tx.dialect.match(what)), q.arg(low), q.arg(high), s.way(), s.limit)
+		return
+	}
+	q.add(`SELECT m.rowid AS position FROM session_search m CROSS JOIN sessions s ON s.position = m.rowid
+		WHERE m.session_search MATCH %s AND m.rowid >= %s AND m.rowid < %s`, q.arg(s.tx.dialect.match(what)), q.arg(low), q.arg(high))
+	for _, c := range conditions(q) {
+		q.add(" AND %s", c)
+	}
+	q.add(` ORDER BY m.rowid %s LIMIT %d`, s.way(), s.limit)
+}
+
+// byTime finds sessions by when they were active or ended.
+func (s search) byTime(ctx context.Context, low, high int64) ([]int64, error) {
+	few, err := s.byFewEnds(ctx, low, high)
+	if err != nil || few != nil {
+		return few, err
+	}
+	// A session that matches was not over at some time and had begun at another.
+	var notBefore, begun time.Time
+	if notBefore = s.filter.EndedAfter; s.filter.ActiveAt.After(notBefore) {
+		notBefore = s.filter.ActiveAt
+	}
+	begun = s.filter.EndedBefore
+	if at := s.filter.ActiveAt; !at.IsZero() && (begun.IsZero() || at.Before(begun)) {
+		begun = at.Add(1)
+	}
+	if !begun.IsZero() {
+		// A place may be a little after the start; the conditions are exact.
+		high = min(high, nanos(begun)+int64(time.Millisecond))
+	}
+	longest := classOpen
+	if err := s.tx.QueryRowContext(ctx, `SELECT COALESCE(MAX(length_class), -1) FROM sessions`).Scan(&longest); err != nil {
+		return nil, err
+	}
+	var q statement
+	q.add("SELECT position FROM (")
+	for class := classOpen; class <= longest; class++ {
+		from := low
+		if class == classOpen && (!s.filter.EndedAfter.IsZero() || !s.filter.EndedBefore.IsZero()) {
+			continue
+		}
+		if class != classOpen && !notBefore.IsZero() {
+			from = max(from, nanos(notBefore)-int64(classLength(class)))
+		}
+		if q.args != nil {
+			q.add(" UNION ALL ")
+		}
+		q.add("SELECT position FROM (")
+		s.ofClass(&q, class, from, high)
+		q.add(") AS class%d", class+1)
+	}
+	if q.args == nil {
+		return nil, nil
+	}
+	q.add(") AS found ORDER BY position %s LIMIT %d", s.way(), s.limit)
+	return s.numbers(ctx, &q)
+}
+
+// ofClass adds a SELECT of the sessions of a class.
+func (s search) ofClass(q *statement, class int, low, high int64) {
+	if s.tx.dialect.name == "sqlite" {
+		s.match(q, s.query.and(termLength(class)), low, high, s.filter.times)
+		return
+	}
+	q.add("SELECT s.position AS position FROM sessions s")
+	conditions := s.filter.times(q)
+	if s.filter.Text != "" {
+		q.add(" JOIN session_search t ON t.position = s.position AND t.terms @@ CAST(CAST(%s AS TEXT) AS TSQUERY)", q.arg(s.tx.dialect.match(s.query)))
+	}
+	conditions = append(conditions, s.filter.columns(q)...)
+	q.add(" WHERE length_class = %s AND s.position >= %s AND s.position < %s", q.arg(class), q.arg(low), q.arg(high))
+	for _, c := range conditions {
+		q.add(" AND %s", c)
+	}
+	q.add(" ORDER BY s.position %s LIMIT %d", s.way(), s.limit)
+}
+
+// byFewEnds finds sessions by the index of their ends, where few ended in the time that is asked for and no text is; it
+// returns nil where that is not the way.
+func (s search) byFewEnds(ctx context.Context, low, high int64) ([]int64, error) {
+	f := s.filter
+	if f.Text != "" || f.EndedAfter.IsZero() && f.EndedBefore.IsZero() {
+		return nil, nil
+	}
+	var count statement
+	count.add("SELECT COUNT(*) FROM (SELECT 1 FROM sessions WHERE %s LIMIT %d) AS few", s.ended(&count), s.budget+1)
+	n, err := s.numbers(ctx, &count)
+	if err != nil || n[0] > int64(s.budget) {
+		return nil, err
+	}
+	var q statement
+	q.add("SELECT position FROM sessions WHERE %s AND position >= %s AND position < %s", s.ended(&q), q.arg(low), q.arg(high))
+	for _, c := range append(f.times(&q), f.columns(&q)...) {
+		q.add(" AND %s", c)
+	}
+	found, err := s.numbers(ctx, &q)
+	return descending(append([]int64{}, found...), s.limit, f.Ascending), err
+}
+
+// ended is the condition on ends, as the index has them.
+func (s search) ended(q *statement) string {
+	var conditions []string
+	if t := s.filter.EndedAfter; !t.IsZero() {
+		conditions = append(conditions, endOrder+" >= "+q.arg(nanos(t)))
+	}
+	if t := s.filter.EndedBefore; !t.IsZero() {
+		conditions = append(conditions, endOrder+" < "+q.arg(nanos(t)))
+	}
+	return strings.Join(conditions, " AND ")
+}
+
+// sorted finds sessions in an order other than that of their starts: among the first of that order and, where too few of
+// them match, by sorting all that match.
+func (s search) sorted(ctx context.Context) ([]int64, error) {
+	key, after, err := s.key(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if s.filter.Text == "" {
+		found, all, err := s.amongFirst(ctx, key, after)
+		if err != nil || all || len(found) >= s.limit {
+			return found, err
+		}
+	}
+	return s.sortAll(ctx, key, after)
+}
+
+// key is the column of the order, and after what it begins; nil where it begins at the beginning.
+func (s search) key(ctx context.Context) (column string, after any, err error) {
+	if s.filter.Order == OrderEnd {
+		if s.from != nil {
+			after = s.from.end
+		}
+		return endOrder, after, nil
+	}
+	if s.from == nil {
+		return "user_name", nil, nil
+	}
+	var user string
+	err = s.tx.QueryRowContext(ctx, `SELECT user_name FROM sessions WHERE position = $1`, s.from.position).Scan(&user)
+	if err != nil {
+		return "", nil, fmt.Errorf("%w: %w", ErrPageToken, err)
+	}
+	return "user_name", user, nil
+}
+
+// later is the condition that a session comes after where the page begins; always true on the first.
+func (s search) later(q *statement, key string, after any) string {
+	if after == nil {
+		return "1 = 1"
+	}
+	sign := "<"
+	if s.filter.Ascending {
+		sign = ">"
+	}
+	return fmt.Sprintf("(%s, position) %s (%s, %s)", key, sign, q.arg(after), q.arg(s.from.position))
+}
+
+// conditions are all but the text.
+func (s search) conditions(q *statement) string {
+	low, high := s.bounds()
+	all := []string{"position >= " + q.arg(low), "position < " + q.arg(high)}
+	all = append(all, s.filter.times(q)...)
+	return strings.Join(append(all, s.filter.columns(q)...), " AND ")
+}
+
+// amongFirst looks through the first sessions of the order; all says that there are no more.
+func (s search) amongFirst(ctx context.Context, key string, after any) (found []int64, all bool, err error) {
+	var q statement
+	first := fmt.Sprintf("FROM sessions WHERE %s ORDER BY %s %s, position %s LIMIT %d", s.later(&q, key, after), key, s.way(), s.way(), s.budget)
+	var count statement
+	count.add("SELECT COUNT(*) FROM (SELECT 1 FROM sessions WHERE %s LIMIT %d) AS first", s.later(&count, key, after), s.budget)
+	q.add("SELECT position FROM (SELECT * %s) AS first WHERE %s ORDER BY %s %s, position %s LIMIT %d", first, s.conditions(&q), key, s.way(), s.way(), s.limit)
+	if found, err = s.numbers(ctx, &q); err != nil || len(found) >= s.limit {
+		return found, false, err
+	}
+	n, err := s.numbers(ctx, &count)
+	return found, err == nil && n[0] < int64(s.budget), err
+}
+
+// sortAll sorts what matches.
+func (s search) sortAll(ctx context.Context, key string, after any) ([]int64, error) {
+	var q statement
+	match := q.arg(s.tx.dialect.match(s.query))
+	if s.tx.dialect.name == "sqlite" {
+		q.add("SELECT position FROM sessions WHERE position IN (SELECT rowid FROM session_search WHERE session_search MATCH %s)", match)
+	} else {
+		if err := s.noScan(ctx); err != nil {
+			return nil, err
+		}
+		q.add(`WITH matching AS MATERIALIZED (SELECT position FROM session_search WHERE terms @@ CAST(CAST(%s AS TEXT) AS TSQUERY))
+			SELECT position FROM sessions WHERE position IN (SELECT position FROM matching)`, match)
+	}
+	q.add(" AND %s AND %s ORDER BY %s %s, position %s LIMIT %d", s.conditions(&q), s.later(&q, key, after), key, s.way(), s.way(), s.limit)
+	return s.numbers(ctx, &q)
+}
