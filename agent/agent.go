@@ -60,6 +60,8 @@ type Config struct {
 	// MinFreeBytes is how much of the spool's disk must be free for a new session to begin in the strict mode; 0 means
 	// DefaultMinFreeBytes.
 	MinFreeBytes int64
+	// SendOnly has the agent hand over what earlier ones left and record nothing.
+	SendOnly bool
 	// Sitting names what the agent is kept running for, the same in every process that follows a killed one: the session is gone
 	// on with. Without it, one that was cut off on the same display since the machine was started is.
 	Sitting string
@@ -145,7 +147,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.spool = p
 	a.mu.Unlock()
 	var resumed *spool.Session
-	if a.ordered = a.stopOrdered(); a.ordered != "" {
+	if a.ordered = a.stopOrdered(); a.cfg.SendOnly {
+		a.log.Info("what is left is handed over", "sessions", len(p.Left()))
+	} else if a.ordered != "" {
 		a.log.Warn("nothing recorded, what is left is handed over", "reason", a.ordered)
 		a.Stop(a.ordered, 0)
 	} else {
@@ -188,7 +192,7 @@ func (a *Agent) Run(ctx context.Context) error {
 			left.Go(func() { a.finishLeft(leftCtx, registrar, s) })
 		}
 	}
-	for a.ordered == "" {
+	for a.ordered == "" && !a.cfg.SendOnly {
 		err = a.record(base, registrar, resumed)
 		resumed = nil
 		if !errors.Is(err, errLost) || !a.pause(restartAfter) {
@@ -196,19 +200,37 @@ func (a *Agent) Run(ctx context.Context) error {
 		}
 		a.log.Error("session lost, another is begun", "error", err)
 	}
-	patience := leftDrain
-	if a.ordered != "" {
-		patience = a.drain
-	}
-	timer := time.AfterFunc(patience, endLeft)
-	left.Wait()
-	timer.Stop()
-	endLeft()
+	a.finish(&left, endLeft)
 	if err == nil {
 		err = a.removeConfig()
 	}
 	close(a.done)
 	return err
+}
+
+// finish waits for the sessions of earlier processes, for some time where they are not what this process is for.
+func (a *Agent) finish(left *sync.WaitGroup, end context.CancelFunc) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		left.Wait()
+	}()
+	if a.cfg.SendOnly {
+		select {
+		case <-done:
+		case <-a.stopping:
+		}
+	}
+	patience := leftDrain
+	if a.ordered != "" {
+		a.mu.Lock()
+		patience = a.drain
+		a.mu.Unlock()
+	}
+	timer := time.AfterFunc(patience, end)
+	<-done
+	timer.Stop()
+	end()
 }
 
 // removeConfig is called while the spool is still locked: the next start writes its file once it has the lock.

@@ -49,6 +49,9 @@ func (a *Agent) Status() control.Status {
 		}
 		st.PublishedChunks, st.ReportedEvents = a.up.counts()
 	}
+	if a.cfg.SendOnly {
+		st.State, st.RecordingMode = control.StateSending, ""
+	}
 	select {
 	case <-a.durable:
 		st.State = control.StateRecording

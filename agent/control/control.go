@@ -31,6 +31,7 @@ const (
 	StateStarting  = "starting"  // nothing of the session is on the bus yet
 	StateRecording = "recording" // the bus has the first chunk; the disk has it, in a mode that is not strict
 	StateStopping  = "stopping"  // capture has ended, the rest is on its way
+	StateSending   = "sending"   // nothing is recorded, what earlier sessions left is on its way
 	StateStopped   = "stopped"   // no agent runs
 )
 

@@ -51,7 +51,7 @@ func (c *command) execute() int {
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(c.start(), c.run(), c.supervise(), c.stop(), c.status())
+	root.AddCommand(c.start(), c.run(), c.supervise(), c.stop(), c.send(), c.status())
 	root.SetArgs(c.args)
 	root.SetOut(c.stdout)
 	root.SetErr(c.stderr)
@@ -93,6 +93,7 @@ type settingsFlags struct {
 	config, coordinator, ca, tokenFile string
 	display, user, spoolDir            string
 	meta                               []string
+	mode                               modeFlags
 }
 
 func (f *settingsFlags) add(flags *pflag.FlagSet) {
@@ -104,6 +105,7 @@ func (f *settingsFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.user, "user", "", "`NAME` of the desktop's user; without --display, whose desktop to record")
 	flags.StringArrayVar(&f.meta, "meta", nil, "metadata of the session as `KEY=VALUE`; may be repeated")
 	addSpool(flags, &f.spoolDir)
+	f.mode.add(flags)
 }
 
 func addSpool(flags *pflag.FlagSet, dir *string) {

@@ -51,8 +51,13 @@ func (c *command) print(st control.Status) error {
 	w := tabwriter.NewWriter(c.stdout, 0, 0, 2, ' ', 0)
 	row := func(name string, value any) { _, _ = fmt.Fprintf(w, "%s:\t%v\n", name, value) }
 	row("State", st.State)
-	if st.State != control.StateStopped {
-		row("Session", st.SessionID)
+	if st.State != control.StateStopped && st.State != control.StateSending {
+		if st.Registered {
+			row("Session", st.SessionID)
+		} else {
+			row("Session", "not registered")
+		}
+		row("Mode", st.RecordingMode)
 		row("Display", fmt.Sprintf("%s (%dx%d)", st.Display, st.Width, st.Height))
 		row("User", st.User)
 		row("Since", st.StartTime.Format(time.RFC3339))

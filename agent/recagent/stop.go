@@ -58,6 +58,8 @@ func (c *command) stopRecording(ctx context.Context, dir string, wait time.Durat
 		return fmt.Errorf("the agent did not end: %w", err)
 	}
 	switch sessions, bytes, err := spool.Inspect(dir); {
+	case st.AwaitingReceipt > 0 && st.SessionID == "":
+		return fmt.Errorf("the session is not registered: %d segments (%d bytes) stay in the spool", st.AwaitingReceipt, st.SpooledBytes)
 	case st.AwaitingReceipt > 0:
 		return fmt.Errorf("session %s: %d segments (%d bytes) stay in the spool", st.SessionID, st.AwaitingReceipt, st.SpooledBytes)
 	case st.SessionID == "" && err == nil && sessions > 0: // the agent had been killed and came back to hand over what was left
