@@ -110,21 +110,26 @@ func (b *Broker) CreateSession(ctx context.Context, session string, maxBytes int
 	if !chunk.ValidSession(session) {
 		return errors.New("create stream: session id is malformed")
 	}
+	_, err := b.js.CreateStream(ctx, b.streamConfig(session, maxBytes))
+	if err != nil {
+		return fmt.Errorf("create stream of session %s: %w", session, err)
+	}
+	return nil
+}
+
+// streamConfig is how a session's stream is to be; maxBytes as in CreateSession.
+func (b *Broker) streamConfig(session string, maxBytes int64) jetstream.StreamConfig {
 	if maxBytes <= 0 {
 		maxBytes = -1
 	}
-	_, err := b.js.CreateStream(ctx, jetstream.StreamConfig{
+	return jetstream.StreamConfig{
 		Name: streamName(session), Subjects: []string{sessionSubjects(session)},
 		Metadata: map[string]string{"session": session},
 		Storage:  jetstream.FileStorage, Replicas: max(1, b.cfg.Replicas),
 		MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, DiscardNewPerSubject: true,
 		MaxMsgs: sessionChunks, MaxBytes: maxBytes,
 		AllowDirect: true,
-	})
-	if err != nil {
-		return fmt.Errorf("create stream of session %s: %w", session, err)
 	}
-	return nil
 }
 
 // DeleteSession removes the session's stream and gives its disk space back. Idempotent.

@@ -27,6 +27,12 @@ type fixture struct {
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
+	return newFixtureWith(t, func(*server.Options) {})
+}
+
+// newFixtureWith changes the server's configuration before it starts.
+func newFixtureWith(t *testing.T, change func(*server.Options)) *fixture {
+	t.Helper()
 	dir := t.TempDir()
 	authority, err := identity.OpenAuthority(dir)
 	if err != nil {
@@ -51,6 +57,7 @@ func newFixture(t *testing.T) *fixture {
 		t.Fatal(err)
 	}
 	options.NoSigs, options.NoLog = true, true
+	change(options)
 	s, err := server.NewServer(options)
 	if err != nil {
 		t.Fatal(err)
@@ -367,7 +374,8 @@ func TestAnUnsafeBrokerIsFound(t *testing.T) {
 	if err := f.broker.Check(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if err := checkServer([]byte(`{"data":{"server_name":"n1","jetstream":{"config":{"max_storage":1}}}}`)); !errors.Is(err, ErrUnsafeBroker) {
+	f = newFixtureWith(t, func(o *server.Options) { o.SyncAlways = false })
+	if err := f.broker.Check(t.Context()); !errors.Is(err, ErrUnsafeBroker) {
 		t.Errorf("a broker without sync_interval always: %v", err)
 	}
 }

@@ -23,9 +23,46 @@ const answersQuiet = 500 * time.Millisecond
 // Check asks every server of the broker for its configuration. ErrUnsafeBroker where one does not write to disk before it
 // acknowledges (jetstream.sync_interval: always): a power cut was measured to lose everything acknowledged otherwise.
 func (b *Broker) Check(ctx context.Context) error {
-	conn, err := b.cfg.connect(keySystem)
+	servers, err := b.servers(ctx)
 	if err != nil {
 		return fmt.Errorf("check broker: %w", err)
+	}
+	for _, s := range servers {
+		if s.JetStream.Config != nil && !s.JetStream.Config.SyncAlways {
+			return fmt.Errorf("check broker: %w: server %q lacks sync_interval: always", ErrUnsafeBroker, s.Name)
+		}
+	}
+	return nil
+}
+
+// Ping asks JetStream for an answer, and fails where none comes.
+func (b *Broker) Ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	if _, err := b.js.AccountInfo(ctx); err != nil {
+		return fmt.Errorf("reach broker: %w", err)
+	}
+	return nil
+}
+
+// serverSettings is what one server says of its configuration, in the form of nats-server's monitoring endpoint /varz.
+type serverSettings struct {
+	Name       string `json:"server_name"`
+	MaxPayload int64  `json:"max_payload"`
+	JetStream  struct {
+		Config *struct { // nil on a server without JetStream
+			SyncAlways bool  `json:"sync_always"`
+			Strict     bool  `json:"strict"`
+			MaxStorage int64 `json:"max_storage"`
+		} `json:"config"`
+	} `json:"jetstream"`
+}
+
+// servers asks all servers for their configuration; at least one has answered where the error is nil.
+func (b *Broker) servers(ctx context.Context) ([]serverSettings, error) {
+	conn, err := b.cfg.connect(keySystem)
+	if err != nil {
+		return nil, err
 	}
 	defer conn.Close()
 	inbox := conn.NewInbox()
@@ -34,19 +71,24 @@ func (b *Broker) Check(ctx context.Context) error {
 		err = conn.PublishRequest("$SYS.REQ.SERVER.PING.VARZ", inbox, nil)
 	}
 	if err != nil {
-		return fmt.Errorf("check broker: %w", err)
+		return nil, err
 	}
-	for seen, wait := 0, requestTimeout; ; seen, wait = seen+1, answersQuiet {
+	var found []serverSettings
+	for wait := requestTimeout; ; wait = answersQuiet {
 		m, err := nextMessage(ctx, answers, wait)
-		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && seen > 0 {
-			return nil
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && len(found) > 0 {
+			return found, nil
 		}
 		if err != nil {
-			return fmt.Errorf("check broker: %w", err)
+			return nil, err
 		}
-		if err := checkServer(m.Data); err != nil {
-			return fmt.Errorf("check broker: %w", err)
+		var answer struct {
+			Data serverSettings `json:"data"`
 		}
+		if err := json.Unmarshal(m.Data, &answer); err != nil {
+			return nil, fmt.Errorf("read a server's configuration: %w", err)
+		}
+		found = append(found, answer.Data)
 	}
 }
 
@@ -54,27 +96,6 @@ func nextMessage(ctx context.Context, s *nats.Subscription, wait time.Duration) 
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	return s.NextMsgWithContext(ctx)
-}
-
-// checkServer reads one server's answer, the form of which is nats-server's monitoring endpoint /varz.
-func checkServer(answer []byte) error {
-	var server struct {
-		Data struct {
-			Name      string `json:"server_name"`
-			JetStream struct {
-				Config *struct {
-					SyncAlways bool `json:"sync_always"`
-				} `json:"config"`
-			} `json:"jetstream"`
-		} `json:"data"`
-	}
-	if err := json.Unmarshal(answer, &server); err != nil {
-		return fmt.Errorf("read a server's configuration: %w", err)
-	}
-	if config := server.Data.JetStream.Config; config != nil && !config.SyncAlways {
-		return fmt.Errorf("%w: server %q lacks sync_interval: always", ErrUnsafeBroker, server.Data.Name)
-	}
-	return nil
 }
 
 func sortBySeq(chunks []chunk.Chunk) []chunk.Chunk {

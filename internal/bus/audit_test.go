@@ -1,0 +1,98 @@
+package bus
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+func audited(t *testing.T, a *Audit, sessions map[string]bool) []string {
+	t.Helper()
+	found, err := a.Find(t.Context(), sessions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for _, d := range found {
+		of := d.Server
+		if d.Session != "" {
+			of = "stream " + d.Session
+		}
+		lines = append(lines, of+": "+d.Setting+": "+d.Want+" / "+d.Have)
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+func TestAStreamChangedByOthersIsFound(t *testing.T) {
+	f := newFixture(t)
+	for _, session := range []string{"aa", "bb", "cc"} {
+		f.createSession(t, session)
+	}
+	a := NewAudit(f.broker, false)
+	sessions := map[string]bool{"aa": true, "bb": true, "dd": false}
+	if got := audited(t, a, sessions); len(got) != 0 {
+		t.Fatalf("what is as it was made deviates: %q", got)
+	}
+	for name, c := range map[string]struct {
+		change func(*jetstream.StreamConfig)
+		want   string
+	}{
+		"discard":              {func(c *jetstream.StreamConfig) { c.Discard, c.DiscardNewPerSubject = jetstream.DiscardOld, false }, "stream aa: discard: DiscardNew / DiscardOld"},
+		"messages per subject": {func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 5 }, "stream aa: max_msgs_per_subject: 1 / 5"},
+		"age":                  {func(c *jetstream.StreamConfig) { c.MaxAge = 1e9 }, "stream aa: max_age: 0s / 1s"},
+		"rollup":               {func(c *jetstream.StreamConfig) { c.AllowRollup = true }, "stream aa: allow_rollup_hdrs: false / true"},
+		"messages":             {func(c *jetstream.StreamConfig) { c.MaxMsgs = 7 }, "stream aa: max_msgs: 131072 / 7"},
+		"bytes":                {func(c *jetstream.StreamConfig) { c.MaxBytes = 1 << 20 }, "stream aa: max_bytes: none / 1048576"},
+		"republish": {func(c *jetstream.StreamConfig) {
+			c.RePublish = &jetstream.RePublish{Source: ">", Destination: "copy.>"}
+		}, "stream aa: republish: false / true"},
+	} {
+		config := f.broker.streamConfig("aa", 0)
+		c.change(&config)
+		if _, err := f.broker.js.UpdateStream(t.Context(), config); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if got := audited(t, a, sessions); !slices.Contains(got, c.want) {
+			t.Errorf("%s: %q", name, got)
+		}
+		if _, err := f.broker.js.UpdateStream(t.Context(), f.broker.streamConfig("aa", 0)); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if got := audited(t, a, sessions); len(got) != 0 {
+			t.Errorf("%s: put right again, but %q", name, got)
+		}
+	}
+	if err := f.broker.DeleteSession(t.Context(), "bb"); err != nil {
+		t.Fatal(err)
+	}
+	if got := audited(t, a, sessions); !slices.Equal(got, []string{"stream bb: stream: exists / missing"}) {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestAServerThatDeviatesIsFound(t *testing.T) {
+	f := newFixtureWith(t, func(o *server.Options) { o.SyncAlways, o.NoJetStreamStrict, o.MaxPayload, o.ServerName = false, true, 1<<16, "n1" })
+	want := []string{"n1: max_payload: at least 655360 / 65536", "n1: strict: true / false", "n1: sync_interval: always / not always"}
+	if got := audited(t, NewAudit(f.broker, false), nil); !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	if got := audited(t, NewAudit(f.broker, true), nil); !slices.Equal(got, want[:2]) {
+		t.Errorf("unsafe was accepted, but %q", got)
+	}
+	a := NewAudit(f.broker, true)
+	audited(t, a, nil)
+	a.store["n1"]++ // it was seen with more before
+	if got := audited(t, a, nil); len(got) != 3 || got[0] != "n1: max_file_store: at least 67108865 / 67108864" {
+		t.Errorf("%q", got)
+	}
+	f.broker.Close()
+	if _, err := a.Find(t.Context(), nil); err == nil {
+		t.Error("no error without a connection")
+	}
+	if err := f.broker.Ping(t.Context()); err == nil {
+		t.Error("ping without a connection")
+	}
+}
