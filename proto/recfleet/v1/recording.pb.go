@@ -254,6 +254,115 @@ func (x *DownloadRecordingResponse) GetData() []byte {
 	return nil
 }
 
+// GetManifestRequest names a session.
+type GetManifestRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	SessionId     string                 `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetManifestRequest) Reset() {
+	*x = GetManifestRequest{}
+	mi := &file_recfleet_v1_recording_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetManifestRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetManifestRequest) ProtoMessage() {}
+
+func (x *GetManifestRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_recfleet_v1_recording_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetManifestRequest.ProtoReflect.Descriptor instead.
+func (*GetManifestRequest) Descriptor() ([]byte, []int) {
+	return file_recfleet_v1_recording_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *GetManifestRequest) GetSessionId() string {
+	if x != nil {
+		return x.SessionId
+	}
+	return ""
+}
+
+// GetManifestResponse holds the documents as they are in the archive.
+type GetManifestResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// manifest.json, byte for byte.
+	Manifest []byte `protobuf:"bytes,1,opt,name=manifest,proto3" json:"manifest,omitempty"`
+	// Ed25519 over the manifest, 64 bytes.
+	Signature []byte `protobuf:"bytes,2,opt,name=signature,proto3" json:"signature,omitempty"`
+	// The Ed25519 public key that the coordinator signs with now, 32 bytes.
+	PublicKey     []byte `protobuf:"bytes,3,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetManifestResponse) Reset() {
+	*x = GetManifestResponse{}
+	mi := &file_recfleet_v1_recording_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetManifestResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetManifestResponse) ProtoMessage() {}
+
+func (x *GetManifestResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_recfleet_v1_recording_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetManifestResponse.ProtoReflect.Descriptor instead.
+func (*GetManifestResponse) Descriptor() ([]byte, []int) {
+	return file_recfleet_v1_recording_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *GetManifestResponse) GetManifest() []byte {
+	if x != nil {
+		return x.Manifest
+	}
+	return nil
+}
+
+func (x *GetManifestResponse) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
+func (x *GetManifestResponse) GetPublicKey() []byte {
+	if x != nil {
+		return x.PublicKey
+	}
+	return nil
+}
+
 var File_recfleet_v1_recording_proto protoreflect.FileDescriptor
 
 const file_recfleet_v1_recording_proto_rawDesc = "" +
@@ -277,10 +386,19 @@ const file_recfleet_v1_recording_proto_rawDesc = "" +
 	"\x06offset\x18\x03 \x01(\x03R\x06offset\"e\n" +
 	"\x19DownloadRecordingResponse\x124\n" +
 	"\trecording\x18\x01 \x01(\v2\x16.recfleet.v1.RecordingR\trecording\x12\x12\n" +
-	"\x04data\x18\x02 \x01(\fR\x04data2\xd3\x01\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\"3\n" +
+	"\x12GetManifestRequest\x12\x1d\n" +
+	"\n" +
+	"session_id\x18\x01 \x01(\tR\tsessionId\"n\n" +
+	"\x13GetManifestResponse\x12\x1a\n" +
+	"\bmanifest\x18\x01 \x01(\fR\bmanifest\x12\x1c\n" +
+	"\tsignature\x18\x02 \x01(\fR\tsignature\x12\x1d\n" +
+	"\n" +
+	"public_key\x18\x03 \x01(\fR\tpublicKey2\xa5\x02\n" +
 	"\x10RecordingService\x12Y\n" +
 	"\x0eListRecordings\x12\".recfleet.v1.ListRecordingsRequest\x1a#.recfleet.v1.ListRecordingsResponse\x12d\n" +
-	"\x11DownloadRecording\x12%.recfleet.v1.DownloadRecordingRequest\x1a&.recfleet.v1.DownloadRecordingResponse0\x01B;Z9github.com/recfleet/recfleet/proto/recfleet/v1;recfleetv1b\x06proto3"
+	"\x11DownloadRecording\x12%.recfleet.v1.DownloadRecordingRequest\x1a&.recfleet.v1.DownloadRecordingResponse0\x01\x12P\n" +
+	"\vGetManifest\x12\x1f.recfleet.v1.GetManifestRequest\x1a .recfleet.v1.GetManifestResponseB;Z9github.com/recfleet/recfleet/proto/recfleet/v1;recfleetv1b\x06proto3"
 
 var (
 	file_recfleet_v1_recording_proto_rawDescOnce sync.Once
@@ -294,23 +412,27 @@ func file_recfleet_v1_recording_proto_rawDescGZIP() []byte {
 	return file_recfleet_v1_recording_proto_rawDescData
 }
 
-var file_recfleet_v1_recording_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_recfleet_v1_recording_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_recfleet_v1_recording_proto_goTypes = []any{
 	(*ListRecordingsRequest)(nil),     // 0: recfleet.v1.ListRecordingsRequest
 	(*ListRecordingsResponse)(nil),    // 1: recfleet.v1.ListRecordingsResponse
 	(*DownloadRecordingRequest)(nil),  // 2: recfleet.v1.DownloadRecordingRequest
 	(*DownloadRecordingResponse)(nil), // 3: recfleet.v1.DownloadRecordingResponse
-	(*Recording)(nil),                 // 4: recfleet.v1.Recording
+	(*GetManifestRequest)(nil),        // 4: recfleet.v1.GetManifestRequest
+	(*GetManifestResponse)(nil),       // 5: recfleet.v1.GetManifestResponse
+	(*Recording)(nil),                 // 6: recfleet.v1.Recording
 }
 var file_recfleet_v1_recording_proto_depIdxs = []int32{
-	4, // 0: recfleet.v1.ListRecordingsResponse.recordings:type_name -> recfleet.v1.Recording
-	4, // 1: recfleet.v1.DownloadRecordingResponse.recording:type_name -> recfleet.v1.Recording
+	6, // 0: recfleet.v1.ListRecordingsResponse.recordings:type_name -> recfleet.v1.Recording
+	6, // 1: recfleet.v1.DownloadRecordingResponse.recording:type_name -> recfleet.v1.Recording
 	0, // 2: recfleet.v1.RecordingService.ListRecordings:input_type -> recfleet.v1.ListRecordingsRequest
 	2, // 3: recfleet.v1.RecordingService.DownloadRecording:input_type -> recfleet.v1.DownloadRecordingRequest
-	1, // 4: recfleet.v1.RecordingService.ListRecordings:output_type -> recfleet.v1.ListRecordingsResponse
-	3, // 5: recfleet.v1.RecordingService.DownloadRecording:output_type -> recfleet.v1.DownloadRecordingResponse
-	4, // [4:6] is the sub-list for method output_type
-	2, // [2:4] is the sub-list for method input_type
+	4, // 4: recfleet.v1.RecordingService.GetManifest:input_type -> recfleet.v1.GetManifestRequest
+	1, // 5: recfleet.v1.RecordingService.ListRecordings:output_type -> recfleet.v1.ListRecordingsResponse
+	3, // 6: recfleet.v1.RecordingService.DownloadRecording:output_type -> recfleet.v1.DownloadRecordingResponse
+	5, // 7: recfleet.v1.RecordingService.GetManifest:output_type -> recfleet.v1.GetManifestResponse
+	5, // [5:8] is the sub-list for method output_type
+	2, // [2:5] is the sub-list for method input_type
 	2, // [2:2] is the sub-list for extension type_name
 	2, // [2:2] is the sub-list for extension extendee
 	0, // [0:2] is the sub-list for field type_name
@@ -328,7 +450,7 @@ func file_recfleet_v1_recording_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_recfleet_v1_recording_proto_rawDesc), len(file_recfleet_v1_recording_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

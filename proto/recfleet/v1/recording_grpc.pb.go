@@ -21,6 +21,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	RecordingService_ListRecordings_FullMethodName    = "/recfleet.v1.RecordingService/ListRecordings"
 	RecordingService_DownloadRecording_FullMethodName = "/recfleet.v1.RecordingService/DownloadRecording"
+	RecordingService_GetManifest_FullMethodName       = "/recfleet.v1.RecordingService/GetManifest"
 )
 
 // RecordingServiceClient is the client API for RecordingService service.
@@ -40,6 +41,9 @@ type RecordingServiceClient interface {
 	// NOT_FOUND where there is no such session or the segment is not archived; OUT_OF_RANGE for an offset past the end;
 	// UNAVAILABLE where the archive does not answer.
 	DownloadRecording(ctx context.Context, in *DownloadRecordingRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DownloadRecordingResponse], error)
+	// GetManifest returns what the archive says of a session that is over. It only reads.
+	// NOT_FOUND where there is no such session, or it has no manifest yet; UNAVAILABLE where the archive does not answer.
+	GetManifest(ctx context.Context, in *GetManifestRequest, opts ...grpc.CallOption) (*GetManifestResponse, error)
 }
 
 type recordingServiceClient struct {
@@ -79,6 +83,16 @@ func (c *recordingServiceClient) DownloadRecording(ctx context.Context, in *Down
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type RecordingService_DownloadRecordingClient = grpc.ServerStreamingClient[DownloadRecordingResponse]
 
+func (c *recordingServiceClient) GetManifest(ctx context.Context, in *GetManifestRequest, opts ...grpc.CallOption) (*GetManifestResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetManifestResponse)
+	err := c.cc.Invoke(ctx, RecordingService_GetManifest_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // RecordingServiceServer is the server API for RecordingService service.
 // All implementations must embed UnimplementedRecordingServiceServer
 // for forward compatibility.
@@ -96,6 +110,9 @@ type RecordingServiceServer interface {
 	// NOT_FOUND where there is no such session or the segment is not archived; OUT_OF_RANGE for an offset past the end;
 	// UNAVAILABLE where the archive does not answer.
 	DownloadRecording(*DownloadRecordingRequest, grpc.ServerStreamingServer[DownloadRecordingResponse]) error
+	// GetManifest returns what the archive says of a session that is over. It only reads.
+	// NOT_FOUND where there is no such session, or it has no manifest yet; UNAVAILABLE where the archive does not answer.
+	GetManifest(context.Context, *GetManifestRequest) (*GetManifestResponse, error)
 	mustEmbedUnimplementedRecordingServiceServer()
 }
 
@@ -111,6 +128,9 @@ func (UnimplementedRecordingServiceServer) ListRecordings(context.Context, *List
 }
 func (UnimplementedRecordingServiceServer) DownloadRecording(*DownloadRecordingRequest, grpc.ServerStreamingServer[DownloadRecordingResponse]) error {
 	return status.Error(codes.Unimplemented, "method DownloadRecording not implemented")
+}
+func (UnimplementedRecordingServiceServer) GetManifest(context.Context, *GetManifestRequest) (*GetManifestResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetManifest not implemented")
 }
 func (UnimplementedRecordingServiceServer) mustEmbedUnimplementedRecordingServiceServer() {}
 func (UnimplementedRecordingServiceServer) testEmbeddedByValue()                          {}
@@ -162,6 +182,24 @@ func _RecordingService_DownloadRecording_Handler(srv interface{}, stream grpc.Se
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type RecordingService_DownloadRecordingServer = grpc.ServerStreamingServer[DownloadRecordingResponse]
 
+func _RecordingService_GetManifest_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetManifestRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RecordingServiceServer).GetManifest(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RecordingService_GetManifest_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RecordingServiceServer).GetManifest(ctx, req.(*GetManifestRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // RecordingService_ServiceDesc is the grpc.ServiceDesc for RecordingService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -172,6 +210,10 @@ var RecordingService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListRecordings",
 			Handler:    _RecordingService_ListRecordings_Handler,
+		},
+		{
+			MethodName: "GetManifest",
+			Handler:    _RecordingService_GetManifest_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

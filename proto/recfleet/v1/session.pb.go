@@ -194,8 +194,14 @@ type Session struct {
 	Segments []*Segment `protobuf:"bytes,19,rep,name=segments,proto3" json:"segments,omitempty"`
 	// Only in GetSession's answer, by start time.
 	Gaps []*Gap `protobuf:"bytes,20,rep,name=gaps,proto3" json:"gaps,omitempty"`
-	// When its recordings were deleted; unset where they are kept.
-	DeleteTime    *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=delete_time,json=deleteTime,proto3" json:"delete_time,omitempty"`
+	// When its recordings were deleted, or ordered to be; unset where they are kept.
+	DeleteTime *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=delete_time,json=deleteTime,proto3" json:"delete_time,omitempty"`
+	// Since when its recordings are held; unset where they are not.
+	HoldTime *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=hold_time,json=holdTime,proto3" json:"hold_time,omitempty"`
+	// Why, for a person.
+	HoldReason string `protobuf:"bytes,23,opt,name=hold_reason,json=holdReason,proto3" json:"hold_reason,omitempty"`
+	// When its recordings are deleted unless they are held; unset where they are kept.
+	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,24,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -373,6 +379,27 @@ func (x *Session) GetGaps() []*Gap {
 func (x *Session) GetDeleteTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.DeleteTime
+	}
+	return nil
+}
+
+func (x *Session) GetHoldTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.HoldTime
+	}
+	return nil
+}
+
+func (x *Session) GetHoldReason() string {
+	if x != nil {
+		return x.HoldReason
+	}
+	return ""
+}
+
+func (x *Session) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
 	}
 	return nil
 }
@@ -1339,11 +1366,408 @@ func (x *StopSessionResponse) GetSession() *Session {
 	return nil
 }
 
+// WatchSessionsRequest selects sessions.
+type WatchSessionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its page_size and page_token are not used.
+	Filter        *ListSessionsRequest `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchSessionsRequest) Reset() {
+	*x = WatchSessionsRequest{}
+	mi := &file_recfleet_v1_session_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchSessionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchSessionsRequest) ProtoMessage() {}
+
+func (x *WatchSessionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_recfleet_v1_session_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchSessionsRequest.ProtoReflect.Descriptor instead.
+func (*WatchSessionsRequest) Descriptor() ([]byte, []int) {
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *WatchSessionsRequest) GetFilter() *ListSessionsRequest {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+// WatchSessionsResponse is one session as it is now.
+type WatchSessionsResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Session *Session               `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	// The session does not match any more; it is not sent again unless it comes to.
+	Gone          bool `protobuf:"varint,2,opt,name=gone,proto3" json:"gone,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchSessionsResponse) Reset() {
+	*x = WatchSessionsResponse{}
+	mi := &file_recfleet_v1_session_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchSessionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchSessionsResponse) ProtoMessage() {}
+
+func (x *WatchSessionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_recfleet_v1_session_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchSessionsResponse.ProtoReflect.Descriptor instead.
+func (*WatchSessionsResponse) Descriptor() ([]byte, []int) {
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *WatchSessionsResponse) GetSession() *Session {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+func (x *WatchSessionsResponse) GetGone() bool {
+	if x != nil {
+		return x.Gone
+	}
+	return false
+}
+
+// HoldSessionRequest orders a hold.
+type HoldSessionRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	SessionId string                 `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	// Why, for the session's record; at most 512 bytes of text.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HoldSessionRequest) Reset() {
+	*x = HoldSessionRequest{}
+	mi := &file_recfleet_v1_session_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HoldSessionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HoldSessionRequest) ProtoMessage() {}
+
+func (x *HoldSessionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_recfleet_v1_session_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HoldSessionRequest.ProtoReflect.Descriptor instead.
+func (*HoldSessionRequest) Descriptor() ([]byte, []int) {
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *HoldSessionRequest) GetSessionId() string {
+	if x != nil {
+		return x.SessionId
+	}
+	return ""
+}
+
+func (x *HoldSessionRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// HoldSessionResponse holds the session as it is then.
+type HoldSessionResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Session       *Session               `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HoldSessionResponse) Reset() {
+	*x = HoldSessionResponse{}
+	mi := &file_recfleet_v1_session_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HoldSessionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HoldSessionResponse) ProtoMessage() {}
+
+func (x *HoldSessionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_recfleet_v1_session_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HoldSessionResponse.ProtoReflect.Descriptor instead.
+func (*HoldSessionResponse) Descriptor() ([]byte, []int) {
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *HoldSessionResponse) GetSession() *Session {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+// ReleaseSessionRequest ends a hold.
+type ReleaseSessionRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	SessionId string                 `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	// Why, for the audit log; at most 512 bytes of text.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseSessionRequest) Reset() {
+	*x = ReleaseSessionRequest{}
+	mi := &file_recfleet_v1_session_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseSessionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseSessionRequest) ProtoMessage() {}
+
+func (x *ReleaseSessionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_recfleet_v1_session_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseSessionRequest.ProtoReflect.Descriptor instead.
+func (*ReleaseSessionRequest) Descriptor() ([]byte, []int) {
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ReleaseSessionRequest) GetSessionId() string {
+	if x != nil {
+		return x.SessionId
+	}
+	return ""
+}
+
+func (x *ReleaseSessionRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// ReleaseSessionResponse holds the session as it is then.
+type ReleaseSessionResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Session       *Session               `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseSessionResponse) Reset() {
+	*x = ReleaseSessionResponse{}
+	mi := &file_recfleet_v1_session_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseSessionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseSessionResponse) ProtoMessage() {}
+
+func (x *ReleaseSessionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_recfleet_v1_session_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseSessionResponse.ProtoReflect.Descriptor instead.
+func (*ReleaseSessionResponse) Descriptor() ([]byte, []int) {
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ReleaseSessionResponse) GetSession() *Session {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+// DeleteSessionRequest orders a deletion.
+type DeleteSessionRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	SessionId string                 `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	// Why, for the session's record; at most 512 bytes of text.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteSessionRequest) Reset() {
+	*x = DeleteSessionRequest{}
+	mi := &file_recfleet_v1_session_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteSessionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteSessionRequest) ProtoMessage() {}
+
+func (x *DeleteSessionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_recfleet_v1_session_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteSessionRequest.ProtoReflect.Descriptor instead.
+func (*DeleteSessionRequest) Descriptor() ([]byte, []int) {
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *DeleteSessionRequest) GetSessionId() string {
+	if x != nil {
+		return x.SessionId
+	}
+	return ""
+}
+
+func (x *DeleteSessionRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// DeleteSessionResponse holds the session as it is then.
+type DeleteSessionResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Session       *Session               `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteSessionResponse) Reset() {
+	*x = DeleteSessionResponse{}
+	mi := &file_recfleet_v1_session_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteSessionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteSessionResponse) ProtoMessage() {}
+
+func (x *DeleteSessionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_recfleet_v1_session_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteSessionResponse.ProtoReflect.Descriptor instead.
+func (*DeleteSessionResponse) Descriptor() ([]byte, []int) {
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *DeleteSessionResponse) GetSession() *Session {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
 var File_recfleet_v1_session_proto protoreflect.FileDescriptor
 
 const file_recfleet_v1_session_proto_rawDesc = "" +
 	"\n" +
-	"\x19recfleet/v1/session.proto\x12\vrecfleet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbf\a\n" +
+	"\x19recfleet/v1/session.proto\x12\vrecfleet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd6\b\n" +
 	"\aSession\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12/\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x19.recfleet.v1.SessionStateR\x05state\x12!\n" +
@@ -1369,7 +1793,12 @@ const file_recfleet_v1_session_proto_rawDesc = "" +
 	"\bsegments\x18\x13 \x03(\v2\x14.recfleet.v1.SegmentR\bsegments\x12$\n" +
 	"\x04gaps\x18\x14 \x03(\v2\x10.recfleet.v1.GapR\x04gaps\x12;\n" +
 	"\vdelete_time\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"deleteTime\x1a;\n" +
+	"deleteTime\x127\n" +
+	"\thold_time\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampR\bholdTime\x12\x1f\n" +
+	"\vhold_reason\x18\x17 \x01(\tR\n" +
+	"holdReason\x12;\n" +
+	"\vexpire_time\x18\x18 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"j\n" +
@@ -1461,6 +1890,29 @@ const file_recfleet_v1_session_proto_rawDesc = "" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"E\n" +
 	"\x13StopSessionResponse\x12.\n" +
+	"\asession\x18\x01 \x01(\v2\x14.recfleet.v1.SessionR\asession\"P\n" +
+	"\x14WatchSessionsRequest\x128\n" +
+	"\x06filter\x18\x01 \x01(\v2 .recfleet.v1.ListSessionsRequestR\x06filter\"[\n" +
+	"\x15WatchSessionsResponse\x12.\n" +
+	"\asession\x18\x01 \x01(\v2\x14.recfleet.v1.SessionR\asession\x12\x12\n" +
+	"\x04gone\x18\x02 \x01(\bR\x04gone\"K\n" +
+	"\x12HoldSessionRequest\x12\x1d\n" +
+	"\n" +
+	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"E\n" +
+	"\x13HoldSessionResponse\x12.\n" +
+	"\asession\x18\x01 \x01(\v2\x14.recfleet.v1.SessionR\asession\"N\n" +
+	"\x15ReleaseSessionRequest\x12\x1d\n" +
+	"\n" +
+	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"H\n" +
+	"\x16ReleaseSessionResponse\x12.\n" +
+	"\asession\x18\x01 \x01(\v2\x14.recfleet.v1.SessionR\asession\"M\n" +
+	"\x14DeleteSessionRequest\x12\x1d\n" +
+	"\n" +
+	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"G\n" +
+	"\x15DeleteSessionResponse\x12.\n" +
 	"\asession\x18\x01 \x01(\v2\x14.recfleet.v1.SessionR\asession*\xf3\x01\n" +
 	"\fSessionState\x12\x1d\n" +
 	"\x19SESSION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
@@ -1476,12 +1928,16 @@ const file_recfleet_v1_session_proto_rawDesc = "" +
 	"\x14SEGMENT_STATE_SEALED\x10\x01\x12\x1a\n" +
 	"\x16SEGMENT_STATE_ENCODING\x10\x02\x12\x1a\n" +
 	"\x16SEGMENT_STATE_ARCHIVED\x10\x03\x12\x1d\n" +
-	"\x19SEGMENT_STATE_QUARANTINED\x10\x042\x86\x02\n" +
+	"\x19SEGMENT_STATE_QUARANTINED\x10\x042\xe5\x04\n" +
 	"\x0eSessionService\x12S\n" +
 	"\fListSessions\x12 .recfleet.v1.ListSessionsRequest\x1a!.recfleet.v1.ListSessionsResponse\x12M\n" +
 	"\n" +
 	"GetSession\x12\x1e.recfleet.v1.GetSessionRequest\x1a\x1f.recfleet.v1.GetSessionResponse\x12P\n" +
-	"\vStopSession\x12\x1f.recfleet.v1.StopSessionRequest\x1a .recfleet.v1.StopSessionResponseB;Z9github.com/recfleet/recfleet/proto/recfleet/v1;recfleetv1b\x06proto3"
+	"\vStopSession\x12\x1f.recfleet.v1.StopSessionRequest\x1a .recfleet.v1.StopSessionResponse\x12X\n" +
+	"\rWatchSessions\x12!.recfleet.v1.WatchSessionsRequest\x1a\".recfleet.v1.WatchSessionsResponse0\x01\x12P\n" +
+	"\vHoldSession\x12\x1f.recfleet.v1.HoldSessionRequest\x1a .recfleet.v1.HoldSessionResponse\x12Y\n" +
+	"\x0eReleaseSession\x12\".recfleet.v1.ReleaseSessionRequest\x1a#.recfleet.v1.ReleaseSessionResponse\x12V\n" +
+	"\rDeleteSession\x12!.recfleet.v1.DeleteSessionRequest\x1a\".recfleet.v1.DeleteSessionResponseB;Z9github.com/recfleet/recfleet/proto/recfleet/v1;recfleetv1b\x06proto3"
 
 var (
 	file_recfleet_v1_session_proto_rawDescOnce sync.Once
@@ -1496,69 +1952,92 @@ func file_recfleet_v1_session_proto_rawDescGZIP() []byte {
 }
 
 var file_recfleet_v1_session_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_recfleet_v1_session_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_recfleet_v1_session_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_recfleet_v1_session_proto_goTypes = []any{
-	(SessionState)(0),             // 0: recfleet.v1.SessionState
-	(SegmentState)(0),             // 1: recfleet.v1.SegmentState
-	(*Session)(nil),               // 2: recfleet.v1.Session
-	(*Geometry)(nil),              // 3: recfleet.v1.Geometry
-	(*Monitor)(nil),               // 4: recfleet.v1.Monitor
-	(*Epoch)(nil),                 // 5: recfleet.v1.Epoch
-	(*Segment)(nil),               // 6: recfleet.v1.Segment
-	(*Gap)(nil),                   // 7: recfleet.v1.Gap
-	(*Recording)(nil),             // 8: recfleet.v1.Recording
-	(*ListSessionsRequest)(nil),   // 9: recfleet.v1.ListSessionsRequest
-	(*ListSessionsResponse)(nil),  // 10: recfleet.v1.ListSessionsResponse
-	(*GetSessionRequest)(nil),     // 11: recfleet.v1.GetSessionRequest
-	(*GetSessionResponse)(nil),    // 12: recfleet.v1.GetSessionResponse
-	(*StopSessionRequest)(nil),    // 13: recfleet.v1.StopSessionRequest
-	(*StopSessionResponse)(nil),   // 14: recfleet.v1.StopSessionResponse
-	nil,                           // 15: recfleet.v1.Session.MetadataEntry
-	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 17: google.protobuf.Duration
+	(SessionState)(0),              // 0: recfleet.v1.SessionState
+	(SegmentState)(0),              // 1: recfleet.v1.SegmentState
+	(*Session)(nil),                // 2: recfleet.v1.Session
+	(*Geometry)(nil),               // 3: recfleet.v1.Geometry
+	(*Monitor)(nil),                // 4: recfleet.v1.Monitor
+	(*Epoch)(nil),                  // 5: recfleet.v1.Epoch
+	(*Segment)(nil),                // 6: recfleet.v1.Segment
+	(*Gap)(nil),                    // 7: recfleet.v1.Gap
+	(*Recording)(nil),              // 8: recfleet.v1.Recording
+	(*ListSessionsRequest)(nil),    // 9: recfleet.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),   // 10: recfleet.v1.ListSessionsResponse
+	(*GetSessionRequest)(nil),      // 11: recfleet.v1.GetSessionRequest
+	(*GetSessionResponse)(nil),     // 12: recfleet.v1.GetSessionResponse
+	(*StopSessionRequest)(nil),     // 13: recfleet.v1.StopSessionRequest
+	(*StopSessionResponse)(nil),    // 14: recfleet.v1.StopSessionResponse
+	(*WatchSessionsRequest)(nil),   // 15: recfleet.v1.WatchSessionsRequest
+	(*WatchSessionsResponse)(nil),  // 16: recfleet.v1.WatchSessionsResponse
+	(*HoldSessionRequest)(nil),     // 17: recfleet.v1.HoldSessionRequest
+	(*HoldSessionResponse)(nil),    // 18: recfleet.v1.HoldSessionResponse
+	(*ReleaseSessionRequest)(nil),  // 19: recfleet.v1.ReleaseSessionRequest
+	(*ReleaseSessionResponse)(nil), // 20: recfleet.v1.ReleaseSessionResponse
+	(*DeleteSessionRequest)(nil),   // 21: recfleet.v1.DeleteSessionRequest
+	(*DeleteSessionResponse)(nil),  // 22: recfleet.v1.DeleteSessionResponse
+	nil,                            // 23: recfleet.v1.Session.MetadataEntry
+	(*timestamppb.Timestamp)(nil),  // 24: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),    // 25: google.protobuf.Duration
 }
 var file_recfleet_v1_session_proto_depIdxs = []int32{
 	0,  // 0: recfleet.v1.Session.state:type_name -> recfleet.v1.SessionState
-	15, // 1: recfleet.v1.Session.metadata:type_name -> recfleet.v1.Session.MetadataEntry
-	16, // 2: recfleet.v1.Session.start_time:type_name -> google.protobuf.Timestamp
-	16, // 3: recfleet.v1.Session.end_time:type_name -> google.protobuf.Timestamp
-	17, // 4: recfleet.v1.Session.recorded_duration:type_name -> google.protobuf.Duration
-	17, // 5: recfleet.v1.Session.gap_duration:type_name -> google.protobuf.Duration
+	23, // 1: recfleet.v1.Session.metadata:type_name -> recfleet.v1.Session.MetadataEntry
+	24, // 2: recfleet.v1.Session.start_time:type_name -> google.protobuf.Timestamp
+	24, // 3: recfleet.v1.Session.end_time:type_name -> google.protobuf.Timestamp
+	25, // 4: recfleet.v1.Session.recorded_duration:type_name -> google.protobuf.Duration
+	25, // 5: recfleet.v1.Session.gap_duration:type_name -> google.protobuf.Duration
 	5,  // 6: recfleet.v1.Session.epochs:type_name -> recfleet.v1.Epoch
 	6,  // 7: recfleet.v1.Session.segments:type_name -> recfleet.v1.Segment
 	7,  // 8: recfleet.v1.Session.gaps:type_name -> recfleet.v1.Gap
-	16, // 9: recfleet.v1.Session.delete_time:type_name -> google.protobuf.Timestamp
-	4,  // 10: recfleet.v1.Geometry.monitors:type_name -> recfleet.v1.Monitor
-	16, // 11: recfleet.v1.Epoch.start_time:type_name -> google.protobuf.Timestamp
-	3,  // 12: recfleet.v1.Epoch.geometry:type_name -> recfleet.v1.Geometry
-	1,  // 13: recfleet.v1.Segment.state:type_name -> recfleet.v1.SegmentState
-	16, // 14: recfleet.v1.Segment.start_time:type_name -> google.protobuf.Timestamp
-	16, // 15: recfleet.v1.Segment.end_time:type_name -> google.protobuf.Timestamp
-	8,  // 16: recfleet.v1.Segment.recording:type_name -> recfleet.v1.Recording
-	16, // 17: recfleet.v1.Gap.start_time:type_name -> google.protobuf.Timestamp
-	16, // 18: recfleet.v1.Gap.end_time:type_name -> google.protobuf.Timestamp
-	16, // 19: recfleet.v1.Recording.start_time:type_name -> google.protobuf.Timestamp
-	16, // 20: recfleet.v1.Recording.end_time:type_name -> google.protobuf.Timestamp
-	0,  // 21: recfleet.v1.ListSessionsRequest.states:type_name -> recfleet.v1.SessionState
-	16, // 22: recfleet.v1.ListSessionsRequest.started_after:type_name -> google.protobuf.Timestamp
-	16, // 23: recfleet.v1.ListSessionsRequest.started_before:type_name -> google.protobuf.Timestamp
-	16, // 24: recfleet.v1.ListSessionsRequest.ended_after:type_name -> google.protobuf.Timestamp
-	16, // 25: recfleet.v1.ListSessionsRequest.ended_before:type_name -> google.protobuf.Timestamp
-	16, // 26: recfleet.v1.ListSessionsRequest.active_at:type_name -> google.protobuf.Timestamp
-	2,  // 27: recfleet.v1.ListSessionsResponse.sessions:type_name -> recfleet.v1.Session
-	2,  // 28: recfleet.v1.GetSessionResponse.session:type_name -> recfleet.v1.Session
-	2,  // 29: recfleet.v1.StopSessionResponse.session:type_name -> recfleet.v1.Session
-	9,  // 30: recfleet.v1.SessionService.ListSessions:input_type -> recfleet.v1.ListSessionsRequest
-	11, // 31: recfleet.v1.SessionService.GetSession:input_type -> recfleet.v1.GetSessionRequest
-	13, // 32: recfleet.v1.SessionService.StopSession:input_type -> recfleet.v1.StopSessionRequest
-	10, // 33: recfleet.v1.SessionService.ListSessions:output_type -> recfleet.v1.ListSessionsResponse
-	12, // 34: recfleet.v1.SessionService.GetSession:output_type -> recfleet.v1.GetSessionResponse
-	14, // 35: recfleet.v1.SessionService.StopSession:output_type -> recfleet.v1.StopSessionResponse
-	33, // [33:36] is the sub-list for method output_type
-	30, // [30:33] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	24, // 9: recfleet.v1.Session.delete_time:type_name -> google.protobuf.Timestamp
+	24, // 10: recfleet.v1.Session.hold_time:type_name -> google.protobuf.Timestamp
+	24, // 11: recfleet.v1.Session.expire_time:type_name -> google.protobuf.Timestamp
+	4,  // 12: recfleet.v1.Geometry.monitors:type_name -> recfleet.v1.Monitor
+	24, // 13: recfleet.v1.Epoch.start_time:type_name -> google.protobuf.Timestamp
+	3,  // 14: recfleet.v1.Epoch.geometry:type_name -> recfleet.v1.Geometry
+	1,  // 15: recfleet.v1.Segment.state:type_name -> recfleet.v1.SegmentState
+	24, // 16: recfleet.v1.Segment.start_time:type_name -> google.protobuf.Timestamp
+	24, // 17: recfleet.v1.Segment.end_time:type_name -> google.protobuf.Timestamp
+	8,  // 18: recfleet.v1.Segment.recording:type_name -> recfleet.v1.Recording
+	24, // 19: recfleet.v1.Gap.start_time:type_name -> google.protobuf.Timestamp
+	24, // 20: recfleet.v1.Gap.end_time:type_name -> google.protobuf.Timestamp
+	24, // 21: recfleet.v1.Recording.start_time:type_name -> google.protobuf.Timestamp
+	24, // 22: recfleet.v1.Recording.end_time:type_name -> google.protobuf.Timestamp
+	0,  // 23: recfleet.v1.ListSessionsRequest.states:type_name -> recfleet.v1.SessionState
+	24, // 24: recfleet.v1.ListSessionsRequest.started_after:type_name -> google.protobuf.Timestamp
+	24, // 25: recfleet.v1.ListSessionsRequest.started_before:type_name -> google.protobuf.Timestamp
+	24, // 26: recfleet.v1.ListSessionsRequest.ended_after:type_name -> google.protobuf.Timestamp
+	24, // 27: recfleet.v1.ListSessionsRequest.ended_before:type_name -> google.protobuf.Timestamp
+	24, // 28: recfleet.v1.ListSessionsRequest.active_at:type_name -> google.protobuf.Timestamp
+	2,  // 29: recfleet.v1.ListSessionsResponse.sessions:type_name -> recfleet.v1.Session
+	2,  // 30: recfleet.v1.GetSessionResponse.session:type_name -> recfleet.v1.Session
+	2,  // 31: recfleet.v1.StopSessionResponse.session:type_name -> recfleet.v1.Session
+	9,  // 32: recfleet.v1.WatchSessionsRequest.filter:type_name -> recfleet.v1.ListSessionsRequest
+	2,  // 33: recfleet.v1.WatchSessionsResponse.session:type_name -> recfleet.v1.Session
+	2,  // 34: recfleet.v1.HoldSessionResponse.session:type_name -> recfleet.v1.Session
+	2,  // 35: recfleet.v1.ReleaseSessionResponse.session:type_name -> recfleet.v1.Session
+	2,  // 36: recfleet.v1.DeleteSessionResponse.session:type_name -> recfleet.v1.Session
+	9,  // 37: recfleet.v1.SessionService.ListSessions:input_type -> recfleet.v1.ListSessionsRequest
+	11, // 38: recfleet.v1.SessionService.GetSession:input_type -> recfleet.v1.GetSessionRequest
+	13, // 39: recfleet.v1.SessionService.StopSession:input_type -> recfleet.v1.StopSessionRequest
+	15, // 40: recfleet.v1.SessionService.WatchSessions:input_type -> recfleet.v1.WatchSessionsRequest
+	17, // 41: recfleet.v1.SessionService.HoldSession:input_type -> recfleet.v1.HoldSessionRequest
+	19, // 42: recfleet.v1.SessionService.ReleaseSession:input_type -> recfleet.v1.ReleaseSessionRequest
+	21, // 43: recfleet.v1.SessionService.DeleteSession:input_type -> recfleet.v1.DeleteSessionRequest
+	10, // 44: recfleet.v1.SessionService.ListSessions:output_type -> recfleet.v1.ListSessionsResponse
+	12, // 45: recfleet.v1.SessionService.GetSession:output_type -> recfleet.v1.GetSessionResponse
+	14, // 46: recfleet.v1.SessionService.StopSession:output_type -> recfleet.v1.StopSessionResponse
+	16, // 47: recfleet.v1.SessionService.WatchSessions:output_type -> recfleet.v1.WatchSessionsResponse
+	18, // 48: recfleet.v1.SessionService.HoldSession:output_type -> recfleet.v1.HoldSessionResponse
+	20, // 49: recfleet.v1.SessionService.ReleaseSession:output_type -> recfleet.v1.ReleaseSessionResponse
+	22, // 50: recfleet.v1.SessionService.DeleteSession:output_type -> recfleet.v1.DeleteSessionResponse
+	44, // [44:51] is the sub-list for method output_type
+	37, // [37:44] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_recfleet_v1_session_proto_init() }
@@ -1572,7 +2051,7 @@ func file_recfleet_v1_session_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_recfleet_v1_session_proto_rawDesc), len(file_recfleet_v1_session_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   14,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,9 +19,13 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	SessionService_ListSessions_FullMethodName = "/recfleet.v1.SessionService/ListSessions"
-	SessionService_GetSession_FullMethodName   = "/recfleet.v1.SessionService/GetSession"
-	SessionService_StopSession_FullMethodName  = "/recfleet.v1.SessionService/StopSession"
+	SessionService_ListSessions_FullMethodName   = "/recfleet.v1.SessionService/ListSessions"
+	SessionService_GetSession_FullMethodName     = "/recfleet.v1.SessionService/GetSession"
+	SessionService_StopSession_FullMethodName    = "/recfleet.v1.SessionService/StopSession"
+	SessionService_WatchSessions_FullMethodName  = "/recfleet.v1.SessionService/WatchSessions"
+	SessionService_HoldSession_FullMethodName    = "/recfleet.v1.SessionService/HoldSession"
+	SessionService_ReleaseSession_FullMethodName = "/recfleet.v1.SessionService/ReleaseSession"
+	SessionService_DeleteSession_FullMethodName  = "/recfleet.v1.SessionService/DeleteSession"
 )
 
 // SessionServiceClient is the client API for SessionService service.
@@ -44,6 +48,20 @@ type SessionServiceClient interface {
 	// seconds. It returns at once with the session as it is then. Idempotent: a second call, or one for a session that has
 	// ended, changes nothing and succeeds; the first reason stays. NOT_FOUND where there is no such session.
 	StopSession(ctx context.Context, in *StopSessionRequest, opts ...grpc.CallOption) (*StopSessionResponse, error)
+	// WatchSessions sends the sessions that ListSessions would return with this request, pages apart, and then each of them
+	// whenever it changes, and each other one that comes to match, until the caller ends it. After a break it is called
+	// again. INVALID_ARGUMENT as ListSessions.
+	WatchSessions(ctx context.Context, in *WatchSessionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchSessionsResponse], error)
+	// HoldSession keeps a session's recordings from being deleted by anybody, retention included, until they are released.
+	// Idempotent: the first reason stays. NOT_FOUND where there is no such session, FAILED_PRECONDITION where its
+	// recordings were deleted.
+	HoldSession(ctx context.Context, in *HoldSessionRequest, opts ...grpc.CallOption) (*HoldSessionResponse, error)
+	// ReleaseSession ends a hold. Idempotent. NOT_FOUND where there is no such session.
+	ReleaseSession(ctx context.Context, in *ReleaseSessionRequest, opts ...grpc.CallOption) (*ReleaseSessionResponse, error)
+	// DeleteSession deletes a session's recordings and everything else of it in the archive; what the catalog knows of it
+	// stays as a tombstone. It returns once the order is noted; the objects are deleted soon after. Idempotent. NOT_FOUND
+	// where there is no such session; FAILED_PRECONDITION where it is held or not over.
+	DeleteSession(ctx context.Context, in *DeleteSessionRequest, opts ...grpc.CallOption) (*DeleteSessionResponse, error)
 }
 
 type sessionServiceClient struct {
@@ -84,6 +102,55 @@ func (c *sessionServiceClient) StopSession(ctx context.Context, in *StopSessionR
 	return out, nil
 }
 
+func (c *sessionServiceClient) WatchSessions(ctx context.Context, in *WatchSessionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchSessionsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &SessionService_ServiceDesc.Streams[0], SessionService_WatchSessions_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchSessionsRequest, WatchSessionsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type SessionService_WatchSessionsClient = grpc.ServerStreamingClient[WatchSessionsResponse]
+
+func (c *sessionServiceClient) HoldSession(ctx context.Context, in *HoldSessionRequest, opts ...grpc.CallOption) (*HoldSessionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(HoldSessionResponse)
+	err := c.cc.Invoke(ctx, SessionService_HoldSession_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *sessionServiceClient) ReleaseSession(ctx context.Context, in *ReleaseSessionRequest, opts ...grpc.CallOption) (*ReleaseSessionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReleaseSessionResponse)
+	err := c.cc.Invoke(ctx, SessionService_ReleaseSession_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *sessionServiceClient) DeleteSession(ctx context.Context, in *DeleteSessionRequest, opts ...grpc.CallOption) (*DeleteSessionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteSessionResponse)
+	err := c.cc.Invoke(ctx, SessionService_DeleteSession_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // SessionServiceServer is the server API for SessionService service.
 // All implementations must embed UnimplementedSessionServiceServer
 // for forward compatibility.
@@ -104,6 +171,20 @@ type SessionServiceServer interface {
 	// seconds. It returns at once with the session as it is then. Idempotent: a second call, or one for a session that has
 	// ended, changes nothing and succeeds; the first reason stays. NOT_FOUND where there is no such session.
 	StopSession(context.Context, *StopSessionRequest) (*StopSessionResponse, error)
+	// WatchSessions sends the sessions that ListSessions would return with this request, pages apart, and then each of them
+	// whenever it changes, and each other one that comes to match, until the caller ends it. After a break it is called
+	// again. INVALID_ARGUMENT as ListSessions.
+	WatchSessions(*WatchSessionsRequest, grpc.ServerStreamingServer[WatchSessionsResponse]) error
+	// HoldSession keeps a session's recordings from being deleted by anybody, retention included, until they are released.
+	// Idempotent: the first reason stays. NOT_FOUND where there is no such session, FAILED_PRECONDITION where its
+	// recordings were deleted.
+	HoldSession(context.Context, *HoldSessionRequest) (*HoldSessionResponse, error)
+	// ReleaseSession ends a hold. Idempotent. NOT_FOUND where there is no such session.
+	ReleaseSession(context.Context, *ReleaseSessionRequest) (*ReleaseSessionResponse, error)
+	// DeleteSession deletes a session's recordings and everything else of it in the archive; what the catalog knows of it
+	// stays as a tombstone. It returns once the order is noted; the objects are deleted soon after. Idempotent. NOT_FOUND
+	// where there is no such session; FAILED_PRECONDITION where it is held or not over.
+	DeleteSession(context.Context, *DeleteSessionRequest) (*DeleteSessionResponse, error)
 	mustEmbedUnimplementedSessionServiceServer()
 }
 
@@ -122,6 +203,18 @@ func (UnimplementedSessionServiceServer) GetSession(context.Context, *GetSession
 }
 func (UnimplementedSessionServiceServer) StopSession(context.Context, *StopSessionRequest) (*StopSessionResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method StopSession not implemented")
+}
+func (UnimplementedSessionServiceServer) WatchSessions(*WatchSessionsRequest, grpc.ServerStreamingServer[WatchSessionsResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchSessions not implemented")
+}
+func (UnimplementedSessionServiceServer) HoldSession(context.Context, *HoldSessionRequest) (*HoldSessionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method HoldSession not implemented")
+}
+func (UnimplementedSessionServiceServer) ReleaseSession(context.Context, *ReleaseSessionRequest) (*ReleaseSessionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReleaseSession not implemented")
+}
+func (UnimplementedSessionServiceServer) DeleteSession(context.Context, *DeleteSessionRequest) (*DeleteSessionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteSession not implemented")
 }
 func (UnimplementedSessionServiceServer) mustEmbedUnimplementedSessionServiceServer() {}
 func (UnimplementedSessionServiceServer) testEmbeddedByValue()                        {}
@@ -198,6 +291,71 @@ func _SessionService_StopSession_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _SessionService_WatchSessions_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchSessionsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(SessionServiceServer).WatchSessions(m, &grpc.GenericServerStream[WatchSessionsRequest, WatchSessionsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type SessionService_WatchSessionsServer = grpc.ServerStreamingServer[WatchSessionsResponse]
+
+func _SessionService_HoldSession_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(HoldSessionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SessionServiceServer).HoldSession(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SessionService_HoldSession_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SessionServiceServer).HoldSession(ctx, req.(*HoldSessionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SessionService_ReleaseSession_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReleaseSessionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SessionServiceServer).ReleaseSession(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SessionService_ReleaseSession_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SessionServiceServer).ReleaseSession(ctx, req.(*ReleaseSessionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SessionService_DeleteSession_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteSessionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SessionServiceServer).DeleteSession(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SessionService_DeleteSession_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SessionServiceServer).DeleteSession(ctx, req.(*DeleteSessionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // SessionService_ServiceDesc is the grpc.ServiceDesc for SessionService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -217,7 +375,25 @@ var SessionService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "StopSession",
 			Handler:    _SessionService_StopSession_Handler,
 		},
+		{
+			MethodName: "HoldSession",
+			Handler:    _SessionService_HoldSession_Handler,
+		},
+		{
+			MethodName: "ReleaseSession",
+			Handler:    _SessionService_ReleaseSession_Handler,
+		},
+		{
+			MethodName: "DeleteSession",
+			Handler:    _SessionService_DeleteSession_Handler,
+		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "WatchSessions",
+			Handler:       _SessionService_WatchSessions_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "recfleet/v1/session.proto",
 }
