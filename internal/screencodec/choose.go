@@ -78,7 +78,7 @@ func (l look) photo() bool {
 }
 
 // fewColors is how many colors a palette may have without a look at what a
-// photo would cost.
+// photo would cost, unless it turns at every other pixel.
 const fewColors = 24
 
 // prefersPalette tells whether a part of the picture that has a palette is cheaper
@@ -86,7 +86,7 @@ const fewColors = 24
 // another one altogether; a photo turns at every pixel, and only a little.
 func (l look) prefersPalette(p *palette, area int) bool {
 	n := p.distinct
-	if n <= fewColors {
+	if n <= fewColors && p.turns*2 < area {
 		return true
 	}
 	asPhoto := 2.8 * (0.6 + math.Log2(1+l.mean()))
@@ -94,8 +94,8 @@ func (l look) prefersPalette(p *palette, area int) bool {
 	return asPalette < asPhoto
 }
 
-// choose returns the photo at r, which is s, with its prediction, and leaves its planes and the
-// kinds of its blocks in c.
+// choose returns the photo at r, which is s, with its prediction, and leaves its
+// planes and the kinds of its blocks in c.
 func (c *chooser) choose(s patch, r rect, l look, prev []byte) photo {
 	p := photo{at: r, coded: r.area(), predictor: l.predictor}
 	c.now.split(s)
@@ -122,8 +122,8 @@ func (c *chooser) choose(s patch, r rect, l look, prev []byte) photo {
 func searchPixels(r rect) int { return max((r.h+2)/4*((r.w+2)/4), 1) }
 
 // search returns the distance at which the picture before is most like r, as
-// far as it looks, and how wrong it is. It looks less far for what is much better than
-// the spatial prediction.
+// far as it looks, and how wrong it is. It is content with what is much better
+// than the spatial prediction.
 func (c *chooser) search(s patch, r rect, prev []byte, spatial int) (distance, int) {
 	best := distance{}
 	wrong := c.wrong(s, r, prev, best, 1<<30)
@@ -135,12 +135,15 @@ func (c *chooser) search(s patch, r rect, prev []byte, spatial int) (distance, i
 		return false
 	}
 	for _, d := range c.distances {
+		if wrong*2 < spatial {
+			return best, wrong
+		}
 		if d != (distance{}) {
 			try(d)
 		}
 	}
-	if wrong == 0 {
-		return best, 0
+	if wrong*4 < 3*spatial {
+		return best, wrong
 	}
 	if c.photos%wideEvery == 0 {
 		from := best

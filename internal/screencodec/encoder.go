@@ -40,11 +40,11 @@ type Encoder struct {
 	slabs   *slabWriter
 	chooser chooser
 
-	zw     *zstd.Encoder
-	zout   sink
-	raw    []byte
-	line   []byte // of a picture
-	record []byte
+	zw    *zstd.Encoder
+	zout  sink
+	raw   []byte
+	line  []byte // of a picture
+	front []byte // of the record: all but the slabs
 }
 
 // sink collects what zstd writes.
@@ -73,7 +73,7 @@ func newEncoder(cfg Config, shift uint) (*Encoder, error) {
 		prev: make([]byte, g.stride()*g.height), seen: make([]bool, g.tiles()),
 		boxes: make([]span, g.tiles()), marked: make([]bool, g.tiles()),
 		moves: newMoveFinder(g), palette: newPalette(1 << (2 * shift)), stage: newStage(g),
-		slabs: newSlabWriter(g), chooser: newChooser(g),
+		slabs: newSlabWriter(g), chooser: newChooser(g), raw: make([]byte, 0, g.usual()),
 	}
 	if e.interval == 0 {
 		e.interval = DefaultKeyInterval
@@ -89,8 +89,8 @@ func (e *Encoder) Begin(w io.Writer, start time.Time) error {
 	e.last, e.frames, e.toKey = -1, 0, 0
 	e.chooser.distances = [len(e.chooser.distances)]distance{}
 	g := e.geometry
-	e.record = appendHeader(e.record[:0], g.width, g.height, g.shift, start)
-	return e.write(e.record)
+	e.front = appendHeader(e.front[:0], g.width, g.height, g.shift, start)
+	return e.write(e.front)
 }
 
 // write hands a whole record to the stream.
@@ -141,12 +141,12 @@ func (e *Encoder) encodeSeen(pix []byte, at time.Duration) (FrameInfo, error) {
 	if at <= e.last || at-max(e.last, 0) > maxStep*time.Microsecond || at > maxTime*time.Microsecond {
 		return FrameInfo{}, fmt.Errorf("encode picture: time %v after %v", at, e.last)
 	}
-	info, err := e.encode(pix)
+	info, payload, err := e.encode(pix)
 	if err != nil {
 		e.err = err
 		return FrameInfo{}, err
 	}
-	rec := sealRecord(e.record, info.Kind, at-max(e.last, 0))
+	rec := sealRecord(payload, info.Kind, at-max(e.last, 0))
 	info.Bytes = len(rec)
 	e.last = at
 	e.frames++
@@ -176,17 +176,17 @@ func (e *Encoder) End(at time.Duration) error {
 	}
 	e.open = false
 	e.begin()
-	e.record = binary.AppendUvarint(e.record, uint64(e.frames))
+	e.front = binary.AppendUvarint(e.front, uint64(e.frames))
 	sum := uint32(0)
 	if e.frames > 0 {
 		sum = checksum(e.prev)
 	}
-	e.record = binary.LittleEndian.AppendUint32(e.record, sum)
-	return e.write(sealRecord(e.record, kindEnd, at-from))
+	e.front = binary.LittleEndian.AppendUint32(e.front, sum)
+	return e.write(sealRecord(e.front, kindEnd, at-from))
 }
 
-// begin empties the record, leaving room for its head.
-func (e *Encoder) begin() { e.record = grow(e.record[:0], maxRecordHead) }
+// begin starts a record, leaving room for its head.
+func (e *Encoder) begin() { e.front = grow(e.front[:0], maxRecordHead) }
 
 // checksum returns the CRC-32C of a picture with its fourth bytes at 0, which
 // it sets.

@@ -60,6 +60,11 @@ func (g geometry) maxRaw(tiles int) int {
 // tileOverhead bounds what a tile's data can need beyond 3 bytes a pixel.
 const tileOverhead = 1024
 
+// usual is for how many bytes of tile data, and of slabs, an encoder takes memory
+// before it needs it: growing to that would leave as much behind again. What is not
+// needed is not touched.
+func (g geometry) usual() int { return g.width * g.height * 3 / 4 }
+
 // maxPayload bounds the length of any record's payload.
 func (g geometry) maxPayload() int {
 	raw := g.maxRaw(g.tiles())

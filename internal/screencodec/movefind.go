@@ -9,7 +9,8 @@ const (
 	featureBits   = 6  // one position in 64 is a feature
 	featureSlots  = 1 << 14
 	voteSlots     = 1 << 10
-	minTilesMoved = 4 // changed tiles from which on a search is worth it
+	minTilesMoved = 4   // changed tiles from which on a search is worth it
+	manyTiles     = 400 // changed tiles from which on a part of their rows says enough
 	minVotes      = 6
 	maxDistances  = 4
 )
@@ -57,8 +58,13 @@ func (f *moveFinder) find(cur, prev []byte, boxes []span, changed int) []move {
 		f.votes[i] = vote{}
 	}
 	f.touched = f.touched[:0]
-	f.scan(prev, boxes, false)
-	f.scan(cur, boxes, true)
+	if changed < manyTiles {
+		f.scan(prev, boxes, 1, 1, false)
+		f.scan(cur, boxes, 1, 2, true)
+	} else {
+		f.scan(prev, boxes, 4, 1, false)
+		f.scan(cur, boxes, 1, 8, true)
+	}
 	clear(f.taken)
 	for range maxDistances {
 		best := vote{n: minVotes - 1}
@@ -78,14 +84,11 @@ func (f *moveFinder) find(cur, prev []byte, boxes []span, changed int) []move {
 }
 
 // scan remembers the features in the changed tiles of the picture before, or
-// recalls those in every other row of the new one.
-func (f *moveFinder) scan(pix []byte, boxes []span, recall bool) {
+// recalls those of the new one. Of the rows of tiles it takes one in tileStep, of
+// their rows of pixels one in step.
+func (f *moveFinder) scan(pix []byte, boxes []span, tileStep, step int, recall bool) {
 	g := f.geometry
-	step := 1
-	if recall {
-		step = 2
-	}
-	for ty := range g.rows {
+	for ty := tileStep / 2; ty < g.rows; ty += tileStep {
 		line := boxes[ty*g.cols : (ty+1)*g.cols]
 		for tx := 0; tx < g.cols; tx++ {
 			if line[tx].y1 == 0 {

@@ -5,8 +5,9 @@ import (
 	"fmt"
 )
 
-// encode makes the payload for a picture and brings it into the last.
-func (e *Encoder) encode(pix []byte) (FrameInfo, error) {
+// encode brings a picture into the last and returns its payload with room for a
+// record's head before it, valid until the next one.
+func (e *Encoder) encode(pix []byte) (FrameInfo, []byte, error) {
 	e.begin()
 	info := FrameInfo{Kind: KindKey}
 	var moves []move
@@ -16,7 +17,7 @@ func (e *Encoder) encode(pix []byte) (FrameInfo, error) {
 		info.Kind = KindChange
 		if info.ChangedTiles = e.geometry.compare(pix, e.prev, e.seen, e.boxes); info.ChangedTiles == 0 {
 			info.Kind = KindRepeat
-			return info, nil
+			return info, e.front, nil
 		}
 		for i, s := range e.boxes {
 			e.marked[i] = s.y1 != 0
@@ -24,14 +25,17 @@ func (e *Encoder) encode(pix []byte) (FrameInfo, error) {
 		moves = e.moves.find(pix, e.prev, e.boxes, info.ChangedTiles)
 		e.apply(pix, moves)
 	}
-	e.record = appendTileMap(e.record, e.marked, info.ChangedTiles, info.Kind == KindKey)
+	e.front = appendTileMap(e.front, e.marked, info.ChangedTiles, info.Kind == KindKey)
 	if info.Kind == KindChange {
-		e.record = appendMoves(e.record, moves)
+		e.front = appendMoves(e.front, moves)
 	}
 	if err := e.tiles(pix, info.Kind); err != nil {
-		return info, err
+		return info, nil, err
 	}
-	return info, e.compress(info.Kind)
+	if err := e.compress(info.Kind); err != nil {
+		return info, nil, err
+	}
+	return info, e.slabs.behind(e.front), nil
 }
 
 // markAll marks every tile that is not all black: a key picture is the
@@ -89,8 +93,7 @@ func (e *Encoder) apply(pix []byte, moves []move) {
 	}
 }
 
-// compress puts e.raw through zstd, behind what the record holds already, and the
-// slabs behind that.
+// compress puts e.raw through zstd to e.front.
 func (e *Encoder) compress(kind Kind) error {
 	e.zout.b = e.zout.b[:0]
 	if kind == KindKey {
@@ -104,9 +107,8 @@ func (e *Encoder) compress(kind Kind) error {
 			return fmt.Errorf("compress picture: %w", err)
 		}
 	}
-	e.record = binary.AppendUvarint(e.record, uint64(len(e.raw)))
-	e.record = binary.AppendUvarint(e.record, uint64(len(e.zout.b)))
-	e.record = append(e.record, e.zout.b...)
-	e.record = append(e.record, e.slabs.out...)
+	e.front = binary.AppendUvarint(e.front, uint64(len(e.raw)))
+	e.front = binary.AppendUvarint(e.front, uint64(len(e.zout.b)))
+	e.front = append(e.front, e.zout.b...)
 	return nil
 }

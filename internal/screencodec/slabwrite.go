@@ -26,7 +26,7 @@ type slabWriter struct {
 }
 
 func newSlabWriter(g geometry) *slabWriter {
-	c := &slabWriter{above: make([]uint64, 1<<g.shift/lanes)}
+	c := &slabWriter{above: make([]uint64, 1<<g.shift/lanes), out: make([]byte, 0, g.usual())}
 	c.huff.Reuse = huff0.ReusePolicyNone
 	return c
 }
@@ -150,6 +150,16 @@ func (c *slabWriter) sort() (counts [maxContexts]int) {
 		gs[n], bs[n], rs[n] = gb[half], bb[half], rb[half]
 	}
 	return counts
+}
+
+// behind returns the picture's slabs with front before them, in the memory of the
+// slabs.
+func (c *slabWriter) behind(front []byte) []byte {
+	n := len(c.out)
+	c.out = grow(c.out, len(front))
+	copy(c.out[len(front):], c.out[:n])
+	copy(c.out, front)
+	return c.out
 }
 
 // block writes the residuals of one context and plane; nothing for none.

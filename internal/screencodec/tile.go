@@ -95,7 +95,7 @@ func (e *Encoder) tile(pix []byte, i int, b span) error {
 	mode := tilePhoto + byte(p.predictor)
 	if p.motion {
 		head(mode | tileMotion)
-		e.record[maxRecordHead] |= flagMotion
+		e.front[maxRecordHead] |= flagMotion
 		e.raw = binary.AppendVarint(e.raw, int64(p.distance.dx))
 		e.raw = binary.AppendVarint(e.raw, int64(p.distance.dy))
 		e.raw = appendKinds(e.raw, e.chooser.kinds)
