@@ -74,7 +74,9 @@ func TestAStreamChangedByOthersIsFound(t *testing.T) {
 }
 
 func TestAServerThatDeviatesIsFound(t *testing.T) {
-	f := newFixtureWith(t, func(o *server.Options) { o.SyncAlways, o.NoJetStreamStrict, o.MaxPayload, o.ServerName = false, true, 1<<16, "n1" })
+	f := newFixtureWith(t, func(o *server.Options) {
+		o.SyncAlways, o.NoJetStreamStrict, o.MaxPayload, o.ServerName = false, true, 1<<16, "n1"
+	})
 	want := []string{"n1: max_payload: at least 655360 / 65536", "n1: strict: true / false", "n1: sync_interval: always / not always"}
 	if got := audited(t, NewAudit(f.broker, false), nil); !slices.Equal(got, want) {
 		t.Errorf("%q", got)

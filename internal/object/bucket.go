@@ -41,6 +41,7 @@ type bucket struct {
 	transport *http.Transport
 	name      string
 	prefix    string
+	expect    Expectation
 	patience  time.Duration
 	log       hclog.Logger
 }
@@ -71,7 +72,7 @@ func openBucket(ctx context.Context, loc Location, cfg Config) (*bucket, error) 
 		transport = configured.GetTransport()
 	}
 	transport.ResponseHeaderTimeout = cfg.ResponseTimeout
-	b := &bucket{transport: transport, name: loc.Bucket, prefix: loc.Prefix, patience: cfg.ResponseTimeout, log: cfg.Logger}
+	b := &bucket{transport: transport, name: loc.Bucket, prefix: loc.Prefix, expect: loc.Expect, patience: cfg.ResponseTimeout, log: cfg.Logger}
 	b.client = s3.NewFromConfig(awsConfig, func(o *s3.Options) {
 		o.HTTPClient = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse // a bucket does not move, and credentials follow nobody
@@ -185,27 +186,38 @@ func (b *bucket) settle(ctx context.Context, put Info) (Info, error) {
 	return there, nil
 }
 
+// errOverwrites means that If-None-Match has no effect.
+var errOverwrites = errors.New("the service ignores If-None-Match, so objects could be overwritten")
+
 // Check puts one small object twice, the second time in vain. It stays in the bucket: there is no right to delete.
 func (b *bucket) Check(ctx context.Context) error {
+	err := b.tryPuts(ctx)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errOverwrites):
+		err = unavailable(err)
+	default:
+		err = failure(ctx, err)
+	}
+	return fmt.Errorf("check archive bucket %s: %w", b.name, err)
+}
+
+// tryPuts is Check with the service's own errors, or errOverwrites.
+func (b *bucket) tryPuts(ctx context.Context) error {
 	digest, n, err := hashTo(ctx, io.Discard, strings.NewReader(checkBody), PutOptions{})
 	if err != nil {
 		return err
 	}
 	info := Info{Key: checkName, Bytes: n, SHA256: digest}
 	for range 2 {
-		if _, err = b.putOnce(ctx, info, "text/plain", strings.NewReader(checkBody)); err != nil {
-			break
+		if _, err := b.putOnce(ctx, info, "text/plain", strings.NewReader(checkBody)); refused(err) {
+			return nil
+		} else if err != nil {
+			return err
 		}
 	}
-	switch {
-	case err == nil:
-		err = fmt.Errorf("%w: the service ignores If-None-Match, so objects could be overwritten", ErrUnavailable)
-	case refused(err):
-		return nil
-	default:
-		err = failure(ctx, err)
-	}
-	return fmt.Errorf("check archive bucket %s: %w", b.name, err)
+	return errOverwrites
 }
 
 // checksum reads the SHA-256 that S3 keeps; that of a multipart upload is none of the whole object.

@@ -43,6 +43,8 @@ type Location struct {
 	Region string
 	// PathStyle puts the bucket into the path of a request instead of the host name.
 	PathStyle bool
+	// Expect is what Audit expects of the bucket beyond what every store needs.
+	Expect Expectation
 	// Template of a session's folder below the root.
 	Template Template
 }
@@ -50,8 +52,9 @@ type Location struct {
 // ParseLocation reads file:///path/{start_date}/{username}/{session_id}/ or s3://bucket[@endpoint]/prefix/{...}/.
 // What stands before the first path segment with a { is the root; the rest is the template, by default
 // {start_date}/{username}/{session_id}/. Options of s3, after a ?: region=NAME, path_style=BOOL (default true with an
-// endpoint, else false), insecure=true (plain HTTP; only with an endpoint). Credentials never belong into the URL:
-// they come from the AWS configuration. Errors wrap ErrLocation.
+// endpoint, else false), insecure=true (plain HTTP; only with an endpoint), and what the bucket is expected to have (see
+// Expectation): versioning=true, object_lock=governance|compliance, lock_days=N. Credentials never belong into the URL: they
+// come from the AWS configuration. Errors wrap ErrLocation.
 func ParseLocation(text string) (Location, error) {
 	if text == "" {
 		return Location{}, locationError("empty; write file:///path or s3://bucket/prefix")
@@ -207,8 +210,12 @@ func (l *Location) setOptions(query string) (insecure bool, err error) {
 			if insecure, err = strconv.ParseBool(value); err != nil {
 				return false, locationError("insecure is not true or false")
 			}
+		case "versioning", "object_lock", "lock_days":
+			if err := l.Expect.set(name, value); err != nil {
+				return false, err
+			}
 		default:
-			return false, locationError("unknown option %s; known: insecure, path_style, region", printable(name))
+			return false, locationError("unknown option %s; known: insecure, lock_days, object_lock, path_style, region, versioning", printable(name))
 		}
 	}
 	return insecure, nil
@@ -236,6 +243,7 @@ func (l Location) String() string {
 	if l.PathStyle != (l.Endpoint != "") {
 		options.Set("path_style", strconv.FormatBool(l.PathStyle))
 	}
+	l.Expect.write(options)
 	if len(options) > 0 {
 		s += "?" + options.Encode()
 	}

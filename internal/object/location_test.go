@@ -35,6 +35,10 @@ func TestParseLocation(t *testing.T) {
 			Location{Scheme: "s3", Bucket: "bucket", Region: "eu-west-1", PathStyle: true}, plain,
 			"s3://bucket/" + plain + "?path_style=true&region=eu-west-1",
 		},
+		{
+			"s3://bucket/" + plain + "?lock_days=365&object_lock=compliance&versioning=true",
+			Location{Scheme: "s3", Bucket: "bucket", Expect: Expectation{Versioning: true, ObjectLock: LockCompliance, LockDays: 365}}, plain, "",
+		},
 	} {
 		got, err := ParseLocation(c.in)
 		if err != nil {
@@ -56,7 +60,7 @@ func TestParseLocation(t *testing.T) {
 		}
 		got.Template = Template{}
 		if got.Scheme != c.want.Scheme || got.Dir != c.want.Dir || got.Bucket != c.want.Bucket || got.Prefix != c.want.Prefix ||
-			got.Endpoint != c.want.Endpoint || got.Region != c.want.Region || got.PathStyle != c.want.PathStyle {
+			got.Endpoint != c.want.Endpoint || got.Region != c.want.Region || got.Expect != c.want.Expect || got.PathStyle != c.want.PathStyle {
 			t.Errorf("%s: got %+v, want %+v", c.in, got, c.want)
 		}
 	}
@@ -117,6 +121,9 @@ var badLocations = map[string]string{
 	"s3://bucket/x?region=":                    "region",
 	"s3://bucket/x?region=a&region=b":          "twice",
 	"s3://bucket/x?path_style=maybe":           "path_style",
+	"s3://bucket/x?versioning=perhaps":         "versioning",
+	"s3://bucket/x?object_lock=soft":           "object_lock",
+	"s3://bucket/x?lock_days=0":                "lock_days",
 	"s3://bucket/x?insecure=true":              "needs an endpoint",
 	"s3://bucket/x?a;b":                        "options",
 	"s3://bucket/a b/{session_id}/":            "prefix",

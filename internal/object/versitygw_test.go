@@ -24,8 +24,9 @@ const (
 
 // gateway is a real S3 server: versitygw as a child process, its buckets directories of a temporary one.
 type gateway struct {
-	addr string
-	root string
+	addr     string
+	root     string
+	versions string
 }
 
 // startGateway starts versitygw and stops it with the test. Without the program the test is skipped, but fails on CI.
@@ -43,9 +44,11 @@ func startGateway(t *testing.T) *gateway {
 
 	// Another process may take the port between finding it and starting: three tries.
 	for try := 1; ; try++ {
-		g := &gateway{addr: freeAddr(t), root: filepath.Join(root, fmt.Sprint("buckets", try))}
-		if err := os.MkdirAll(g.root, 0o750); err != nil {
-			t.Fatal(err)
+		g := &gateway{addr: freeAddr(t), root: filepath.Join(root, fmt.Sprint("buckets", try)), versions: filepath.Join(root, fmt.Sprint("versions", try))}
+		for _, dir := range []string{g.root, g.versions} {
+			if err := os.MkdirAll(dir, 0o750); err != nil {
+				t.Fatal(err)
+			}
 		}
 		err := g.run(t, program)
 		if err == nil {
@@ -85,7 +88,7 @@ func (g *gateway) run(t *testing.T, program string) error {
 		return err
 	}
 	defer out.Close()
-	cmd := exec.Command(program, "--port", g.addr, "--health", "/healthz", "--keep-alive", "--quiet", "posix", g.root)
+	cmd := exec.Command(program, "--port", g.addr, "--health", "/healthz", "--keep-alive", "--quiet", "posix", "--versioning-dir", g.versions, g.root)
 	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+gatewayAccess, "ROOT_SECRET_KEY="+gatewaySecret)
 	cmd.Stdout, cmd.Stderr = out, out
 	dieWithTest(cmd)
