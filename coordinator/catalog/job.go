@@ -58,5 +58,6 @@ type Leased struct {
 	Job           Job
 	Seal          Seal
 	FrameRate     int
+	Encode        Encode // as the session's policy says
 	ArchivePrefix string
 }

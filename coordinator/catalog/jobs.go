@@ -97,7 +97,7 @@ func lease(ctx context.Context, tx *txn, j Job, encoder string, until time.Time)
 	if err := setSegmentState(ctx, tx, g, SegmentEncoding); err != nil {
 		return Leased{}, err
 	}
-	return Leased{Job: j, Seal: g.Seal, FrameRate: s.FrameRate, ArchivePrefix: s.ArchivePrefix}, nil
+	return Leased{Job: j, Seal: g.Seal, FrameRate: s.FrameRate, Encode: s.Policy.Encode, ArchivePrefix: s.ArchivePrefix}, nil
 }
 
 // Held is a lease as an encoder names it.
@@ -261,7 +261,7 @@ func (c *Catalog) Job(ctx context.Context, id string) (l Leased, err error) {
 			return err
 		}
 		g, err := segment(ctx, tx, l.Job.Session, l.Job.Segment)
-		l.Seal, l.FrameRate, l.ArchivePrefix = g.Seal, s.FrameRate, s.ArchivePrefix
+		l.Seal, l.FrameRate, l.Encode, l.ArchivePrefix = g.Seal, s.FrameRate, s.Policy.Encode, s.ArchivePrefix
 		return err
 	})
 	return l, wrap("read job", id, err)

@@ -21,12 +21,17 @@ type Session struct {
 	FrameRate     int    // captured frames a second
 	SegmentLength time.Duration
 	SegmentBytes  int64 // of its stream, at which a segment is sealed early
+	Policy        Policy
 
 	Start   time.Time // wall clock of the instance
 	End     time.Time // on the same time line; zero while the session is not over
 	Created time.Time // wall clock of the coordinator
 	Lost    time.Time // wall clock of the coordinator when the agent was found lost; zero where it was not
 	Silent  time.Time // wall clock of the coordinator when a silent agent was last heard of; zero where it is not silent
+
+	// Unrecorded is when on the wall clock of the coordinator the session, whose user is active, was last seen to be recorded; zero
+	// where it is recorded.
+	Unrecorded time.Time
 
 	Deleted time.Time // wall clock of the coordinator when its recordings were deleted; zero where they are kept
 
@@ -46,8 +51,12 @@ type Session struct {
 
 // Reason says for a person why the session is in its state; empty where the state says it all.
 func (s Session) Reason() string {
-	if s.StateReason == "" && !s.State.Final() && !s.Silent.IsZero() {
+	switch {
+	case s.StateReason != "" || s.State.Final():
+	case !s.Silent.IsZero():
 		return "agent silent since " + s.Silent.UTC().Format(time.RFC3339)
+	case !s.Unrecorded.IsZero():
+		return "user active, nothing recorded since " + s.Unrecorded.UTC().Format(time.RFC3339)
 	}
 	return s.StateReason
 }

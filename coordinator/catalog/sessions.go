@@ -10,10 +10,15 @@ import (
 	"time"
 )
 
-// CreateSession adds a session that is starting. Where its request id is known already it changes nothing and returns the
+// CreateSession adds a session that is starting or, where its state says so, one that is refused: then it is over at once for
+// its StateReason. Where its request id is known already it changes nothing and returns the
 // session of that request id and false.
 func (c *Catalog) CreateSession(ctx context.Context, s Session) (stored Session, created bool, err error) {
 	metadata, err := marshal(s.Metadata)
+	if err != nil {
+		return Session{}, false, fmt.Errorf("create session: %w", err)
+	}
+	terms, err := marshal(s.Policy.PolicyTerms)
 	if err != nil {
 		return Session{}, false, fmt.Errorf("create session: %w", err)
 	}
@@ -27,11 +32,12 @@ func (c *Catalog) CreateSession(ctx context.Context, s Session) (stored Session,
 			n, insertErr := exec(ctx, tx, `
 				INSERT INTO sessions (id, request_id, state, state_reason, user_name, stack, fleet, instance, metadata, agent_version,
 				  archive_prefix, frame_rate, segment_length, start_time, created_time, end_time, lost_time, stop_reason, end_reason,
-				  ended_by, last_segment, last_event, segment_bytes, position)
-				VALUES ($1, $2, $3, '', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, 0, '', '', '', $15, 0, $16, $17)
+				  ended_by, last_segment, last_event, segment_bytes, position, policy_rule, policy_hash, mode, retention, policy)
+				VALUES ($1, $2, $3, '', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, 0, '', '', '', $15, 0, $16, $17, $18, $19, $20, $21, $22)
 				ON CONFLICT DO NOTHING`,
 				s.ID, s.RequestID, SessionStarting, s.User, s.Stack, s.Fleet, s.Instance, metadata, s.AgentVersion,
-				s.ArchivePrefix, s.FrameRate, int64(s.SegmentLength), nanos(s.Start), nanos(s.Created), Unknown, s.SegmentBytes, place(s.Start, try))
+				s.ArchivePrefix, s.FrameRate, int64(s.SegmentLength), nanos(s.Start), nanos(s.Created), Unknown, s.SegmentBytes, place(s.Start, try),
+				s.Policy.Rule, s.Policy.Hash, s.Policy.Mode, int64(s.Policy.Retention), terms)
 			if insertErr != nil {
 				return insertErr
 			}
@@ -41,12 +47,31 @@ func (c *Catalog) CreateSession(ctx context.Context, s Session) (stored Session,
 		if err != nil || !created {
 			return err
 		}
-		return index(ctx, tx, stored)
+		if s.State == "" || s.State == SessionStarting {
+			return index(ctx, tx, stored)
+		}
+		stored, err = refuse(ctx, tx, stored, s)
+		return err
 	})
 	if err != nil {
 		return Session{}, false, fmt.Errorf("create session: %w", err)
 	}
 	return stored, created, nil
+}
+
+// refuse ends a session that has just been made.
+func refuse(ctx context.Context, tx *txn, stored, asked Session) (Session, error) {
+	if asked.State != SessionRefused {
+		return Session{}, fmt.Errorf("begin as %q: %w", asked.State, ErrTransition)
+	}
+	if _, err := exec(ctx, tx, `UPDATE sessions SET end_time = start_time, ended_by = $1, last_segment = 0 WHERE id = $2`,
+		PartyCoordinator, stored.ID); err != nil {
+		return Session{}, err
+	}
+	if err := setState(ctx, tx, stored, SessionRefused, asked.StateReason); err != nil {
+		return Session{}, err
+	}
+	return session(ctx, tx, stored.ID)
 }
 
 // maxPlaces is how often a place in the order of sessions is looked for.
@@ -254,17 +279,20 @@ func setState(ctx context.Context, tx *txn, s Session, next SessionState, reason
 }
 
 func addGap(ctx context.Context, tx *txn, id string, g Gap) error {
-	_, err := exec(ctx, tx, `
+	n, err := exec(ctx, tx, `
 		INSERT INTO gaps (session_id, start_time, end_time, cause, detail) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (session_id, start_time, end_time, cause) DO NOTHING`,
 		id, nanos(g.Start), nanos(g.End), g.Cause, g.Detail)
-	return err
+	if err != nil || n == 0 {
+		return err
+	}
+	return tally(ctx, tx, tallyGap, g.Cause, g.End.Sub(g.Start))
 }
 
 const selectSession = `
 	SELECT id, request_id, state, state_reason, user_name, stack, fleet, instance, metadata, agent_version, archive_prefix,
 	  frame_rate, segment_length, start_time, created_time, end_time, lost_time, stop_reason, end_reason, ended_by,
-	  last_segment, last_event, silent_time, segment_bytes, position, deleted_time
+	  last_segment, last_event, silent_time, segment_bytes, position, deleted_time, policy_rule, policy_hash, mode, retention, policy
 	FROM sessions`
 
 func session(ctx context.Context, tx *txn, id string) (Session, error) {
@@ -277,7 +305,7 @@ func scanSession(row scanner) (Session, error) {
 	err := row.Scan(&s.ID, &s.RequestID, &s.State, &s.StateReason, &s.User, &s.Stack, &s.Fleet, &s.Instance, &metadata,
 		&s.AgentVersion, &s.ArchivePrefix, &s.FrameRate, &s.SegmentLength, instant{&s.Start}, instant{&s.Created},
 		instant{&s.End}, instant{&s.Lost}, &s.StopReason, &s.EndReason, &s.EndedBy, &s.LastSegment, &s.LastEvent, instant{&s.Silent}, &s.SegmentBytes,
-		&s.position, instant{&s.Deleted})
+		&s.position, instant{&s.Deleted}, &s.Policy.Rule, &s.Policy.Hash, &s.Policy.Mode, &s.Policy.Retention, policyTerms{&s.Policy.PolicyTerms})
 	if errors.Is(err, sql.ErrNoRows) {
 		return Session{}, ErrNotFound
 	}
