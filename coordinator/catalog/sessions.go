@@ -279,14 +279,11 @@ func setState(ctx context.Context, tx *txn, s Session, next SessionState, reason
 }
 
 func addGap(ctx context.Context, tx *txn, id string, g Gap) error {
-	n, err := exec(ctx, tx, `
+	_, err := exec(ctx, tx, `
 		INSERT INTO gaps (session_id, start_time, end_time, cause, detail) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (session_id, start_time, end_time, cause) DO NOTHING`,
 		id, nanos(g.Start), nanos(g.End), g.Cause, g.Detail)
-	if err != nil || n == 0 {
-		return err
-	}
-	return tally(ctx, tx, tallyGap, g.Cause, g.End.Sub(g.Start))
+	return err
 }
 
 const selectSession = `
