@@ -331,3 +331,31 @@ func testListRecordings(t *testing.T, open opener) {
 	_, _, err = c.ListRecordings(ctx, "none", 1, "")
 	wantErr(t, err, catalog.ErrNotFound)
 }
+
+func testLoad(t *testing.T, open opener) {
+	c, ctx := open(), t.Context()
+	var some []catalog.Detail
+	for i := range 3000 {
+		s := newSession(fmt.Sprintf("s%04d", i))
+		s.State, s.Start, s.LastSegment = catalog.SessionComplete, at(float64(i/2)), 1
+		s.End = s.Start.Add(time.Hour)
+		g := catalog.Segment{Session: s.ID, Seal: seal(s.ID, 1), State: catalog.SegmentArchived, SealedBy: catalog.PartyAgent, Recording: recording("k", "e"), Purged: true}
+		some = append(some, catalog.Detail{
+			Session: s, Segments: []catalog.Segment{g}, Gaps: []catalog.Gap{{Start: s.Start, End: s.End, Cause: "x"}},
+			Epochs: []catalog.Epoch{{Number: 1, Start: s.Start, Geometry: catalog.Geometry{Width: 1, Height: 1, Monitors: []catalog.Monitor{{Name: "m"}}}, Cause: "start"}},
+		})
+	}
+	err := c.Load(ctx, func(add func([]catalog.Detail) error) error { return errors.Join(add(some[:1000]), add(some[1000:])) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := listAll(t, c, catalog.Filter{Ascending: true, Text: "v"}, 500); len(got) != 3000 || !slices.IsSorted(got) {
+		t.Errorf("%d sessions", len(got))
+	}
+	d, err := c.Detail(ctx, "s2999")
+	if err != nil || len(d.Gaps) != 1 || len(d.Epochs) != 1 || len(d.Segments) != 1 || fmt.Sprint(d.Segments[0]) != fmt.Sprint(some[2999].Segments[0]) {
+		t.Errorf("%+v, %v", d, err)
+	}
+	create(t, c, "new")
+	wantErr(t, c.Load(ctx, func(func([]catalog.Detail) error) error { return nil }), catalog.ErrConflict)
+}

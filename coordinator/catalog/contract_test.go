@@ -44,6 +44,7 @@ var contract = map[string]func(t *testing.T, open opener){
 	"filters that cannot be are named":    testBadFilters,
 	"older catalogs are brought up":       testUpgrade,
 	"recordings are listed by page":       testListRecordings,
+	"a catalog is filled at once":         testLoad,
 	"texts may be odd":                    testOddTexts,
 	"coordinators share the jobs":         testSharedLeases,
 	"coordinators share the sessions":     testSharedWrites,

@@ -22,6 +22,8 @@ type dialect struct {
 	lock, skip string
 	// alone makes a transaction the only one that migrates; empty where every writer is alone.
 	alone string
+	// settle is what makes the most of a database that was filled at once.
+	settle string
 	// passing reports whether a transaction failed only because others stood in its way.
 	passing func(error) bool
 	// view is how a transaction begins that only reads, all of it of one instant.
@@ -30,7 +32,7 @@ type dialect struct {
 
 // sqlite has one writer, which is alone with the tables.
 func sqlite() dialect {
-	return dialect{name: "sqlite", passing: func(error) bool { return false }}
+	return dialect{name: "sqlite", settle: "PRAGMA optimize", passing: func(error) bool { return false }}
 }
 
 // The number of the lock is any that nobody else uses.
@@ -39,8 +41,8 @@ const migrationLock = 7_306_283_912_474_101
 func postgresDialect() dialect {
 	return dialect{
 		name: "postgres", lock: " FOR NO KEY UPDATE", skip: " FOR NO KEY UPDATE SKIP LOCKED", passing: postgres.Passing,
-		alone: fmt.Sprintf("SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock(%d)", migrationLock),
-		view:  &sql.TxOptions{ReadOnly: true},
+		alone:  fmt.Sprintf("SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock(%d)", migrationLock),
+		settle: "VACUUM ANALYZE", view: &sql.TxOptions{ReadOnly: true},
 	}
 }
 

@@ -9,9 +9,18 @@ func (c *Catalog) SetBudget(sessions int) { c.budget = sessions }
 // sessions as they were then.
 func (c *Catalog) Downgrade(ctx context.Context, old []Session) error {
 	return c.update(ctx, func(tx *txn) error {
-		drop := []string{"DROP TABLE session_search"}
-		for _, table := range []string{"jobs", "segments", "seals", "gaps", "epochs", "events", "sessions", "migrations"} {
-			drop = append(drop, "DROP TABLE "+table)
+		drop := []string{"DROP SCHEMA public CASCADE", "CREATE SCHEMA public"}
+		if c.dialect.name == "sqlite" {
+			drop = nil
+			if err := rows(ctx, tx, func(row scanner) error {
+				var name string
+				err := row.Scan(&name)
+				drop = append(drop, "DROP TABLE "+name)
+				return err
+			}, `SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name NOT LIKE 'session\_search\_%' ESCAPE '\'
+				ORDER BY name = 'sessions'`); err != nil {
+				return err
+			}
 		}
 		for _, statement := range append(drop, `CREATE TABLE migrations (number BIGINT NOT NULL PRIMARY KEY)`) {
 			if _, err := exec(ctx, tx, statement); err != nil {

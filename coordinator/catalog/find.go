@@ -11,8 +11,9 @@ import (
 // search finds one page: the positions of the sessions that a filter selects, in its order.
 //
 // In the order of starts SQLite reads its text index, which is in that order, whatever is asked for. The one of Postgres is
-// not: there the newest few thousand sessions are looked through first, in which most of what is asked for often is found
-// soon, and then the text index week by week. Sessions of a time are found by the classes of their lengths: one of a class
+// not: there one field has an index in that order; where the planner says that few match they are sorted; otherwise the
+// newest few thousand sessions are looked through, in which most of what many match is found soon, and then the text index
+// is asked week by week. Sessions of a time are found by the classes of their lengths: one of a class
 // that was active at some time began at most the class's length before.
 type search struct {
 	tx     *txn
@@ -213,12 +214,39 @@ func (s search) sorted(ctx context.Context) ([]int64, error) {
 		return nil, err
 	}
 	if s.filter.Text == "" {
-		found, all, err := s.amongFirst(ctx, key, after)
+		found, all, err := s.amongFirst(ctx, key, after, s.budget)
 		if err != nil || all || len(found) >= s.limit {
 			return found, err
 		}
 	}
+	// Few that match are found in the order of their starts.
+	few := s
+	few.filter.Order, few.from, few.limit = OrderStart, nil, s.budget+1
+	found, err := few.positions(ctx)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(found) <= s.budget:
+		return s.sortThese(ctx, key, after, found)
+	case s.filter.Text == "":
+		found, _, err := s.amongFirst(ctx, key, after, math.MaxInt32)
+		return found, err
+	}
 	return s.sortAll(ctx, key, after)
+}
+
+// sortThese sorts sessions that are known to match.
+func (s search) sortThese(ctx context.Context, key string, after any, positions []int64) ([]int64, error) {
+	if len(positions) == 0 {
+		return nil, nil
+	}
+	var q statement
+	q.add("SELECT position FROM sessions WHERE position IN (%d", positions[0])
+	for _, p := range positions[1:] {
+		q.add(", %d", p)
+	}
+	q.add(") AND %s ORDER BY %s %s, position %s LIMIT %d", s.later(&q, key, after), key, s.way(), s.way(), s.limit)
+	return s.numbers(ctx, &q)
 }
 
 // key is the column of the order, and after what it begins; nil where it begins at the beginning.
@@ -261,17 +289,17 @@ func (s search) conditions(q *statement) string {
 }
 
 // amongFirst looks through the first sessions of the order; all says that there are no more.
-func (s search) amongFirst(ctx context.Context, key string, after any) (found []int64, all bool, err error) {
+func (s search) amongFirst(ctx context.Context, key string, after any, budget int) (found []int64, all bool, err error) {
 	var q statement
-	first := fmt.Sprintf("FROM sessions WHERE %s ORDER BY %s %s, position %s LIMIT %d", s.later(&q, key, after), key, s.way(), s.way(), s.budget)
+	first := fmt.Sprintf("FROM sessions WHERE %s ORDER BY %s %s, position %s LIMIT %d", s.later(&q, key, after), key, s.way(), s.way(), budget)
 	var count statement
-	count.add("SELECT COUNT(*) FROM (SELECT 1 FROM sessions WHERE %s LIMIT %d) AS first", s.later(&count, key, after), s.budget)
+	count.add("SELECT COUNT(*) FROM (SELECT 1 FROM sessions WHERE %s LIMIT %d) AS first", s.later(&count, key, after), budget)
 	q.add("SELECT position FROM (SELECT * %s) AS first WHERE %s ORDER BY %s %s, position %s LIMIT %d", first, s.conditions(&q), key, s.way(), s.way(), s.limit)
 	if found, err = s.numbers(ctx, &q); err != nil || len(found) >= s.limit {
 		return found, false, err
 	}
 	n, err := s.numbers(ctx, &count)
-	return found, err == nil && n[0] < int64(s.budget), err
+	return found, err == nil && n[0] < int64(budget), err
 }
 
 // sortAll sorts what matches.

@@ -13,6 +13,16 @@ func (s search) noScan(ctx context.Context) error {
 }
 
 func (s search) byStartPostgres(ctx context.Context, low, high int64) ([]int64, error) {
+	if s.simple() {
+		return s.byField(ctx, low, high)
+	}
+	few, err := s.estimate(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if few <= int64(s.budget) {
+		return s.sortFew(ctx, low, high)
+	}
 	found, all, err := s.amongNewest(ctx, low, high)
 	if err != nil || all || len(found) >= s.limit {
 		return found, err
@@ -20,27 +30,82 @@ func (s search) byStartPostgres(ctx context.Context, low, high int64) ([]int64, 
 	return s.weekly(ctx, low, high)
 }
 
+// simple reports whether an index has what the filter selects, in order.
+func (s search) simple() bool {
+	several := len(s.filter.fields())
+	if n := len(s.filter.States); n > 0 {
+		several += n
+	}
+	return !s.filter.Deleted && s.filter.Text == "" && several <= 1
+}
+
+// telling is the condition on sessions that most narrows down what an index has in order; true where there is none.
+func (s search) telling(q *statement) string {
+	if s.filter.Deleted {
+		return "true"
+	}
+	fields := s.filter.fields()
+	switch {
+	case len(fields) > 0:
+		return "deleted_time = 0 AND " + fields[0].column + " = " + q.arg(fields[0].value)
+	case len(s.filter.States) == 1:
+		return "deleted_time = 0 AND state = " + q.arg(string(s.filter.States[0]))
+	}
+	return "deleted_time = 0"
+}
+
+func (s search) byField(ctx context.Context, low, high int64) ([]int64, error) {
+	var q statement
+	q.add("SELECT position FROM sessions WHERE %s AND position >= %s AND position < %s ORDER BY position %s LIMIT %d",
+		s.telling(&q), q.arg(low), q.arg(high), s.way(), s.limit)
+	return s.numbers(ctx, &q)
+}
+
+// estimate is how many sessions match, as the planner believes.
+func (s search) estimate(ctx context.Context) (found int64, err error) {
+	var q statement
+	q.add("EXPLAIN SELECT position FROM session_search WHERE %s", s.matching(&q))
+	first := true
+	err = rows(ctx, s.tx, func(row scanner) error {
+		var line string
+		if err := row.Scan(&line); err != nil || !first {
+			return err
+		}
+		first = false
+		_, rest, _ := strings.Cut(line, " rows=")
+		if _, err := fmt.Sscanf(rest, "%d", &found); err != nil {
+			return fmt.Errorf("read plan %q: %w", line, err)
+		}
+		return nil
+	}, q.String(), q.args...)
+	return found, err
+}
+
+// matching is the condition on what sessions are found by.
+func (s search) matching(q *statement) string {
+	return "terms @@ CAST(CAST(" + q.arg(s.tx.dialect.match(s.query)) + " AS TEXT) AS TSQUERY)"
+}
+
+// sortFew sorts all that match.
+func (s search) sortFew(ctx context.Context, low, high int64) ([]int64, error) {
+	if err := s.noScan(ctx); err != nil {
+		return nil, err
+	}
+	var q statement
+	q.add("WITH few AS MATERIALIZED (SELECT position FROM session_search WHERE %s)", s.matching(&q))
+	q.add(" SELECT position FROM few WHERE position >= %s AND position < %s ORDER BY position %s LIMIT %d", q.arg(low), q.arg(high), s.way(), s.limit)
+	return s.numbers(ctx, &q)
+}
+
 // amongNewest looks through the first sessions of those that have the most telling field; all says that there are no more.
 func (s search) amongNewest(ctx context.Context, low, high int64) (found []int64, all bool, err error) {
 	first := func(q *statement) string {
-		conditions := []string{"position >= " + q.arg(low), "position < " + q.arg(high)}
-		switch fields := s.filter.fields(); {
-		case len(fields) > 0:
-			conditions = append(conditions, fields[0].column+" = "+q.arg(fields[0].value))
-		case len(s.filter.States) == 1:
-			conditions = append(conditions, "state = "+q.arg(string(s.filter.States[0])))
-		}
-		return fmt.Sprintf("FROM sessions WHERE %s ORDER BY position %s LIMIT %d", strings.Join(conditions, " AND "), s.way(), s.budget)
+		return fmt.Sprintf("FROM sessions WHERE %s AND position >= %s AND position < %s ORDER BY position %s LIMIT %d",
+			s.telling(q), q.arg(low), q.arg(high), s.way(), s.budget)
 	}
 	var q statement
-	if s.filter.Text == "" {
-		q.add("SELECT c.position FROM (SELECT * %s) AS c WHERE ", first(&q))
-		q.add("%s ORDER BY c.position %s LIMIT %d", strings.Join(append(s.filter.columns(&q), "1 = 1"), " AND "), s.way(), s.limit)
-	} else {
-		q.add("SELECT c.position FROM (SELECT position %s) AS c JOIN session_search t ON t.position = c.position", first(&q))
-		q.add(" WHERE t.terms @@ CAST(CAST(%s AS TEXT) AS TSQUERY) ORDER BY c.position %s LIMIT %d",
-			q.arg(s.tx.dialect.match(s.query)), s.way(), s.limit)
-	}
+	q.add("SELECT c.position FROM (SELECT position %s) AS c JOIN session_search t ON t.position = c.position", first(&q))
+	q.add(" WHERE t.%s ORDER BY c.position %s LIMIT %d", s.matching(&q), s.way(), s.limit)
 	if found, err = s.numbers(ctx, &q); err != nil || len(found) >= s.limit {
 		return found, false, err
 	}

@@ -10,18 +10,23 @@ import (
 // week is the nanoseconds of a stretch of positions that is searched at once where matches do not come in their order.
 const week = int64(7 * 24 * time.Hour)
 
-// lengthClass is how many bits the seconds of a session's length have, open while it has no end.
+// lengthClass sorts sessions by their length: into 0 go those that are shorter than 68 minutes, into each further one those
+// that are up to four times as long as the ones before.
 func lengthClass(start, end time.Time) int {
 	if end.IsZero() {
 		return classOpen
 	}
-	return bits.Len64(uint64(max(end.Sub(start), 0) / time.Second))
+	seconds := uint64(max(end.Sub(start), 0) / time.Second)
+	return max(bits.Len64(seconds)-classBits+1, 0) / 2
 }
 
-const classOpen = -1
+const (
+	classOpen = -1 // it is not over
+	classBits = 12 // of the seconds in class 0
+)
 
 // classLength is longer than any session of a class.
-func classLength(class int) time.Duration { return time.Second << min(class, 33) }
+func classLength(class int) time.Duration { return time.Second << min(classBits+2*class, 33) }
 
 // terms renders what a session is found by.
 func (d dialect) terms(terms []string) string {

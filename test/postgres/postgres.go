@@ -31,26 +31,40 @@ const startTimeout = time.Minute
 
 // Server is a running server.
 type Server struct {
-	dir    string
-	cmd    *exec.Cmd
-	exited chan struct{}
-	output bytes.Buffer // to be read after exited
+	dir       string
+	temporary bool
+	cmd       *exec.Cmd
+	exited    chan struct{}
+	output    bytes.Buffer // to be read after exited
 }
 
 // Start makes a database cluster in a temporary directory and runs a server on it. options go to the server as they are,
-// for example "-c", "fsync=off". It blocks until the server answers.
+// for example "-c", "fsync=off". It blocks until the server answers. Stop removes the directory.
 func Start(ctx context.Context, options ...string) (*Server, error) {
-	bin, err := find()
-	if err != nil {
-		return nil, err
-	}
 	dir, err := os.MkdirTemp("", "recfleet-postgres-")
 	if err != nil {
 		return nil, err
 	}
+	s, err := Open(ctx, dir, options...)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	s.temporary = true
+	return s, nil
+}
+
+// Open is Start on a directory that stays, made where there is none; what is in it from before is served again.
+func Open(ctx context.Context, dir string, options ...string) (*Server, error) {
+	bin, err := find()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
 	s := &Server{dir: dir, exited: make(chan struct{})}
 	if err := s.start(ctx, bin, options); err != nil {
-		return nil, errors.Join(fmt.Errorf("start postgres: %w", err), os.RemoveAll(dir))
+		return nil, fmt.Errorf("start postgres: %w", err)
 	}
 	return s, nil
 }
@@ -61,11 +75,10 @@ func (s *Server) start(ctx context.Context, bin string, options []string) error 
 		return err
 	}
 	data := filepath.Join(s.dir, "data")
-	initdb := exec.CommandContext(ctx, filepath.Join(bin, "initdb"), "--pgdata", data, "--username", "recfleet", "--auth", "trust",
-		"--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync")
-	initdb.Dir, initdb.SysProcAttr = s.dir, &syscall.SysProcAttr{Credential: identity}
-	if out, err := initdb.CombinedOutput(); err != nil {
-		return fmt.Errorf("initdb: %w: %s", err, out)
+	if _, err := os.Stat(filepath.Join(data, "PG_VERSION")); err != nil {
+		if err := initialize(ctx, bin, s.dir, data, identity); err != nil {
+			return err
+		}
 	}
 	args := slices.Concat([]string{"-D", data, "-c", "listen_addresses=", "-c", "unix_socket_directories=" + s.dir, "-c", "max_connections=300"}, options)
 	s.cmd = exec.Command(filepath.Join(bin, "postgres"), args...)
@@ -81,6 +94,16 @@ func (s *Server) start(ctx context.Context, bin string, options []string) error 
 	}()
 	if err := s.answer(ctx); err != nil {
 		return errors.Join(err, s.Stop())
+	}
+	return nil
+}
+
+func initialize(ctx context.Context, bin, dir, data string, identity *syscall.Credential) error {
+	initdb := exec.CommandContext(ctx, filepath.Join(bin, "initdb"), "--pgdata", data, "--username", "recfleet", "--auth", "trust",
+		"--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync")
+	initdb.Dir, initdb.SysProcAttr = dir, &syscall.SysProcAttr{Credential: identity}
+	if out, err := initdb.CombinedOutput(); err != nil {
+		return fmt.Errorf("initdb: %w: %s", err, out)
 	}
 	return nil
 }
@@ -112,32 +135,51 @@ func (s *Server) url(database string) string {
 	return (&url.URL{Scheme: "postgres", Path: "/" + database, RawQuery: q.Encode()}).String()
 }
 
-// Create makes an empty database and returns its URL.
+// Create makes an empty database where there is none of that name, and returns its URL.
 func (s *Server) Create(ctx context.Context, name string) (string, error) {
 	conn, err := pgx.Connect(ctx, s.url("postgres"))
 	if err != nil {
 		return "", err
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // what it did is done
+	var there bool
+	if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT 1 FROM pg_database WHERE datname = $1)", name).Scan(&there); err != nil || there {
+		return s.url(name), err
+	}
 	if _, err := conn.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize()+" TEMPLATE template0"); err != nil {
 		return "", fmt.Errorf("create database %s: %w", name, err)
 	}
 	return s.url(name), nil
 }
 
-// PID is the server's process.
-func (s *Server) PID() int { return s.cmd.Process.Pid }
+// Size is how many bytes a database has on the disk.
+func (s *Server) Size(ctx context.Context, name string) (bytes int64, err error) {
+	conn, err := pgx.Connect(ctx, s.url(name))
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // it has read
+	err = conn.QueryRow(ctx, "SELECT pg_database_size($1)", name).Scan(&bytes)
+	return bytes, err
+}
 
-// Stop ends the server at once and removes its directory.
+// Stop ends the server, and removes its directory where Start made it.
 func (s *Server) Stop() error {
 	var err error
 	select {
 	case <-s.exited:
 	default:
-		err = s.cmd.Process.Signal(syscall.SIGQUIT)
+		end := syscall.SIGQUIT // at once
+		if !s.temporary {
+			end = syscall.SIGINT
+		}
+		err = s.cmd.Process.Signal(end)
 		<-s.exited
 	}
-	return errors.Join(err, os.RemoveAll(s.dir))
+	if s.temporary {
+		err = errors.Join(err, os.RemoveAll(s.dir))
+	}
+	return err
 }
 
 // find returns the directory of the newest server's programs.

@@ -1,6 +1,6 @@
 -- position orders sessions by their start and is unique: the start, and a nanosecond more for every one that was there
--- before. length_class is how many bits the session's length in seconds has, -1 while it has no end. deleted_time is when
--- its recordings were deleted, 0 where they were not.
+-- before. length_class grows with the session's length, -1 while it has no end. deleted_time is when its recordings were
+-- deleted, 0 where they were not.
 ALTER TABLE sessions ADD COLUMN position BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE sessions ADD COLUMN length_class BIGINT NOT NULL DEFAULT -1;
 ALTER TABLE sessions ADD COLUMN deleted_time BIGINT NOT NULL DEFAULT 0;

@@ -7,9 +7,12 @@ DROP INDEX sessions_by_instance;
 CREATE UNIQUE INDEX sessions_by_position ON sessions (position);
 CREATE INDEX sessions_by_state ON sessions (state, position);
 CREATE INDEX sessions_by_user ON sessions (user_name, position);
-CREATE INDEX sessions_by_stack ON sessions (stack, position);
-CREATE INDEX sessions_by_fleet ON sessions (fleet, position);
-CREATE INDEX sessions_by_instance ON sessions (instance, position);
+CREATE INDEX sessions_kept ON sessions (position) WHERE deleted_time = 0;
+CREATE INDEX sessions_kept_by_state ON sessions (state, position) WHERE deleted_time = 0;
+CREATE INDEX sessions_kept_by_user ON sessions (user_name, position) WHERE deleted_time = 0;
+CREATE INDEX sessions_kept_by_stack ON sessions (stack, position) WHERE deleted_time = 0;
+CREATE INDEX sessions_kept_by_fleet ON sessions (fleet, position) WHERE deleted_time = 0;
+CREATE INDEX sessions_kept_by_instance ON sessions (instance, position) WHERE deleted_time = 0;
 CREATE INDEX sessions_by_length ON sessions (length_class, position);
 CREATE INDEX sessions_by_end ON sessions ((CASE WHEN end_time = 0 THEN 9223372036854775807 ELSE end_time END), position);
 -- Without fastupdate: a search would read what is pending.
