@@ -7,15 +7,11 @@ import (
 	"time"
 
 	"github.com/recfleet/recfleet/coordinator/catalog"
+	"github.com/recfleet/recfleet/internal/manifest"
 )
 
-// frames is how many frame intervals may lie between a frame and the next without a gap. Agents count the same way.
-const frames = 3
-
 // Tolerance is the longest stretch between two frames of a session that is no gap.
-func Tolerance(frameRate int) time.Duration {
-	return frames * time.Second / time.Duration(max(frameRate, 1))
-}
+func Tolerance(frameRate int) time.Duration { return manifest.Tolerance(frameRate) }
 
 // Hole is a stretch that nothing accounts for.
 type Hole struct {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/recfleet/recfleet/coordinator/catalog"
 	"github.com/recfleet/recfleet/internal/chunk"
+	"github.com/recfleet/recfleet/internal/manifest"
 )
 
 // metadata is the content of metadata.json. Its first eight fields are those that session recorders on AppStream write;
@@ -20,22 +21,15 @@ type metadata struct {
 	InstanceType               string `json:"InstanceType,omitempty"`
 	FleetName                  string `json:"FleetName,omitempty"`
 
-	RecordingID  string    `json:"recording_id"`
-	Instance     string    `json:"instance,omitempty"`
-	AgentVersion string    `json:"agent_version,omitempty"`
-	Start        time.Time `json:"start_time"`
-	End          time.Time `json:"end_time"`
-	Epochs       []epoch   `json:"epochs"`
+	RecordingID  string           `json:"recording_id"`
+	Instance     string           `json:"instance,omitempty"`
+	AgentVersion string           `json:"agent_version,omitempty"`
+	Start        time.Time        `json:"start_time"`
+	End          time.Time        `json:"end_time"`
+	Epochs       []manifest.Epoch `json:"epochs"`
 	// MonitorChanges are those within an epoch: the desktop's size stayed.
 	MonitorChanges []monitorChange   `json:"monitor_changes,omitempty"`
 	Metadata       map[string]string `json:"metadata,omitempty"`
-}
-
-type epoch struct {
-	Number   int              `json:"number"`
-	Start    time.Time        `json:"start_time"`
-	Geometry catalog.Geometry `json:"geometry"`
-	Cause    string           `json:"cause,omitempty"`
 }
 
 type monitorChange struct {
@@ -73,97 +67,25 @@ func monitorChangesOf(d catalog.Detail) []monitorChange {
 	return changes
 }
 
-func epochsOf(d catalog.Detail) []epoch {
-	epochs := make([]epoch, 0, len(d.Epochs))
+func epochsOf(d catalog.Detail) []manifest.Epoch {
+	epochs := make([]manifest.Epoch, 0, len(d.Epochs))
 	for _, e := range d.Epochs {
-		epochs = append(epochs, epoch(e))
+		epochs = append(epochs, manifest.Epoch{Number: e.Number, Start: e.Start, Geometry: geometryOf(e.Geometry), Cause: e.Cause})
 	}
 	return epochs
 }
 
-const (
-	manifestFormat  = "recfleet manifest"
-	manifestVersion = 1
-)
-
-// manifest is the content of manifest.json. Fields may be added to it; none changes its meaning.
-type manifest struct {
-	Format  string `json:"format"`
-	Version int    `json:"version"`
-
-	Session struct {
-		ID           string     `json:"id"`
-		State        string     `json:"state"`
-		StateReason  string     `json:"state_reason,omitempty"`
-		User         string     `json:"user,omitempty"`
-		Stack        string     `json:"stack,omitempty"`
-		Fleet        string     `json:"fleet,omitempty"`
-		Instance     string     `json:"instance,omitempty"`
-		Start        time.Time  `json:"start_time"`
-		End          time.Time  `json:"end_time"`
-		Registered   time.Time  `json:"registered_time"` // by the coordinator's clock
-		Lost         *time.Time `json:"lost_time,omitempty"`
-		EndedBy      string     `json:"ended_by"`
-		EndReason    string     `json:"end_reason,omitempty"`
-		StopReason   string     `json:"stop_reason,omitempty"`
-		AgentVersion string     `json:"agent_version,omitempty"`
-		FrameRate    int        `json:"frame_rate"`
-		ChainStart   string     `json:"chain_start"`
-		Events       int64      `json:"events"`
-	} `json:"session"`
-
-	RecordedSeconds float64 `json:"recorded_seconds"` // of the archived segments
-	MissingSeconds  float64 `json:"missing_seconds"`  // of the gaps
-
-	Epochs   []epoch           `json:"epochs"`
-	Segments []manifestSegment `json:"segments"`
-	Gaps     []manifestGap     `json:"gaps"`
+func geometryOf(g catalog.Geometry) manifest.Geometry {
+	out := manifest.Geometry{Width: g.Width, Height: g.Height}
+	for _, m := range g.Monitors {
+		out.Monitors = append(out.Monitors, manifest.Monitor(m))
+	}
+	return out
 }
 
-type manifestSegment struct {
-	Number        int             `json:"number"`
-	Epoch         int             `json:"epoch"`
-	State         string          `json:"state"`
-	Quarantine    string          `json:"quarantine_cause,omitempty"`
-	SealedBy      string          `json:"sealed_by"`
-	Start         time.Time       `json:"start_time"`
-	End           time.Time       `json:"end_time"`
-	Width         int             `json:"width"`
-	Height        int             `json:"height"`
-	Frames        int64           `json:"frames"`
-	Chunks        int             `json:"chunks"`
-	CapturedBytes int64           `json:"captured_bytes"`
-	ChainStart    string          `json:"chain_start,omitempty"`
-	ChainBroken   bool            `json:"chain_broken_before,omitempty"` // the chain's start is not known
-	ChainEnd      string          `json:"chain_end"`
-	Object        *manifestObject `json:"object,omitempty"` // of an archived segment
-}
-
-type manifestObject struct {
-	Key             string  `json:"key"`
-	Version         string  `json:"version,omitempty"`
-	Bytes           int64   `json:"bytes"`
-	SHA256          string  `json:"sha256"`
-	Width           int     `json:"width"`
-	Height          int     `json:"height"`
-	Frames          int64   `json:"frames"`
-	DurationSeconds float64 `json:"duration_seconds"`
-	Codec           string  `json:"codec"`
-	FFmpegVersion   string  `json:"ffmpeg_version"`
-	EncoderVersion  string  `json:"encoder_version"`
-	EncoderID       string  `json:"encoder_id"`
-}
-
-type manifestGap struct {
-	Start  time.Time `json:"start_time"`
-	End    time.Time `json:"end_time"`
-	Cause  string    `json:"cause"`
-	Detail string    `json:"detail,omitempty"`
-}
-
-func manifestOf(d catalog.Detail, state catalog.SessionState, reason string) manifest {
+func manifestOf(d catalog.Detail, state catalog.SessionState, reason string) manifest.Manifest {
 	s := d.Session
-	m := manifest{Format: manifestFormat, Version: manifestVersion, Epochs: epochsOf(d), Segments: []manifestSegment{}, Gaps: []manifestGap{}}
+	m := manifest.Manifest{Format: manifest.Format, Version: manifest.Version, Epochs: epochsOf(d), Segments: []manifest.Segment{}, Gaps: []manifest.Gap{}}
 	out := &m.Session
 	out.ID, out.State, out.StateReason = s.ID, string(state), reason
 	out.User, out.Stack, out.Fleet, out.Instance = s.User, s.Stack, s.Fleet, s.Instance
@@ -182,13 +104,13 @@ func manifestOf(d catalog.Detail, state catalog.SessionState, reason string) man
 	}
 	for _, g := range d.Gaps {
 		m.MissingSeconds += g.End.Sub(g.Start).Seconds()
-		m.Gaps = append(m.Gaps, manifestGap(g))
+		m.Gaps = append(m.Gaps, manifest.Gap(g))
 	}
 	return m
 }
 
-func segmentOf(g catalog.Segment) manifestSegment {
-	s := manifestSegment{
+func segmentOf(g catalog.Segment) manifest.Segment {
+	s := manifest.Segment{
 		Number: g.Segment, Epoch: g.Epoch, State: string(g.State), Quarantine: string(g.QuarantineCause), SealedBy: string(g.SealedBy), Start: g.Start, End: g.End,
 		Width: g.Width, Height: g.Height, Frames: g.Frames, Chunks: g.Chunks, CapturedBytes: g.Bytes,
 		ChainEnd: g.ChainEnd.String(), ChainBroken: g.ChainBroken(),
@@ -198,7 +120,7 @@ func segmentOf(g catalog.Segment) manifestSegment {
 	}
 	if g.State == catalog.SegmentArchived {
 		r := g.Recording
-		s.Object = &manifestObject{
+		s.Object = &manifest.Object{
 			Key: r.ObjectKey, Version: r.ObjectVersion, Bytes: r.Bytes, SHA256: r.SHA256.String(), Width: r.Width, Height: r.Height,
 			Frames: r.Frames, DurationSeconds: r.Duration.Seconds(), Codec: r.Codec, FFmpegVersion: r.FFmpegVersion,
 			EncoderVersion: r.EncoderVersion, EncoderID: r.EncoderID,

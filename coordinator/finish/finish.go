@@ -20,6 +20,7 @@ import (
 	"github.com/recfleet/recfleet/coordinator/catalog"
 	"github.com/recfleet/recfleet/coordinator/coverage"
 	"github.com/recfleet/recfleet/coordinator/duty"
+	"github.com/recfleet/recfleet/internal/manifest"
 	"github.com/recfleet/recfleet/internal/object"
 )
 
@@ -31,9 +32,9 @@ const (
 
 // Causes of the gaps that are declared here.
 const (
-	causeUnexplained = "unexplained"
+	causeUnexplained = manifest.CauseUnexplained
 	causeStarting    = "capture_starting"
-	causeQuarantined = "segment_quarantined"
+	causeQuarantined = manifest.CauseQuarantined
 	causeNothing     = "nothing_recorded"
 )
 
