@@ -215,7 +215,14 @@ type CaptureSettings struct {
 	// Largest chunk in bytes.
 	ChunkBytes int32 `protobuf:"varint,3,opt,name=chunk_bytes,json=chunkBytes,proto3" json:"chunk_bytes,omitempty"`
 	// A segment is sealed early when its stream is this large, so that the bus can hold it whole.
-	SegmentBytes  int64 `protobuf:"varint,4,opt,name=segment_bytes,json=segmentBytes,proto3" json:"segment_bytes,omitempty"`
+	SegmentBytes int64 `protobuf:"varint,4,opt,name=segment_bytes,json=segmentBytes,proto3" json:"segment_bytes,omitempty"`
+	// What becomes of the desktop while it cannot be recorded. Unspecified leaves it to the agent's own setting; anything else
+	// holds over that, for this session from now on and, kept on the instance, for the beginning of later ones.
+	Mode RecordingMode `protobuf:"varint,5,opt,name=mode,proto3,enum=recfleet.v1.RecordingMode" json:"mode,omitempty"`
+	// How long a recording may go unregistered in the mode grace, 1 second to 24 hours; unset in the others.
+	Grace *durationpb.Duration `protobuf:"bytes,6,opt,name=grace,proto3" json:"grace,omitempty"`
+	// What the user is told at the start; empty where nothing. At most 1024 characters, lines parted by newlines.
+	Notice        string `protobuf:"bytes,7,opt,name=notice,proto3" json:"notice,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -278,6 +285,100 @@ func (x *CaptureSettings) GetSegmentBytes() int64 {
 	return 0
 }
 
+func (x *CaptureSettings) GetMode() RecordingMode {
+	if x != nil {
+		return x.Mode
+	}
+	return RecordingMode_RECORDING_MODE_UNSPECIFIED
+}
+
+func (x *CaptureSettings) GetGrace() *durationpb.Duration {
+	if x != nil {
+		return x.Grace
+	}
+	return nil
+}
+
+func (x *CaptureSettings) GetNotice() string {
+	if x != nil {
+		return x.Notice
+	}
+	return ""
+}
+
+// NotRecorded, among the details of a status, says that policy wants no recording of a desktop.
+type NotRecorded struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// For the user and for the log.
+	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The policy's rule that says so; empty where its defaults do.
+	Rule string `protobuf:"bytes,2,opt,name=rule,proto3" json:"rule,omitempty"`
+	// SHA-256 of the policy in hex.
+	PolicyHash string `protobuf:"bytes,3,opt,name=policy_hash,json=policyHash,proto3" json:"policy_hash,omitempty"`
+	// The session under which the refusal is kept in the catalog.
+	SessionId     string `protobuf:"bytes,4,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NotRecorded) Reset() {
+	*x = NotRecorded{}
+	mi := &file_recfleet_v1_agent_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NotRecorded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NotRecorded) ProtoMessage() {}
+
+func (x *NotRecorded) ProtoReflect() protoreflect.Message {
+	mi := &file_recfleet_v1_agent_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NotRecorded.ProtoReflect.Descriptor instead.
+func (*NotRecorded) Descriptor() ([]byte, []int) {
+	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *NotRecorded) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *NotRecorded) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *NotRecorded) GetPolicyHash() string {
+	if x != nil {
+		return x.PolicyHash
+	}
+	return ""
+}
+
+func (x *NotRecorded) GetSessionId() string {
+	if x != nil {
+		return x.SessionId
+	}
+	return ""
+}
+
 // ReportEventsRequest is a batch of events in the order of their numbers; at most 1000.
 type ReportEventsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -289,7 +390,7 @@ type ReportEventsRequest struct {
 
 func (x *ReportEventsRequest) Reset() {
 	*x = ReportEventsRequest{}
-	mi := &file_recfleet_v1_agent_proto_msgTypes[3]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -301,7 +402,7 @@ func (x *ReportEventsRequest) String() string {
 func (*ReportEventsRequest) ProtoMessage() {}
 
 func (x *ReportEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_agent_proto_msgTypes[3]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -314,7 +415,7 @@ func (x *ReportEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportEventsRequest.ProtoReflect.Descriptor instead.
 func (*ReportEventsRequest) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{3}
+	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ReportEventsRequest) GetSessionId() string {
@@ -342,7 +443,7 @@ type ReportEventsResponse struct {
 
 func (x *ReportEventsResponse) Reset() {
 	*x = ReportEventsResponse{}
-	mi := &file_recfleet_v1_agent_proto_msgTypes[4]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -354,7 +455,7 @@ func (x *ReportEventsResponse) String() string {
 func (*ReportEventsResponse) ProtoMessage() {}
 
 func (x *ReportEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_agent_proto_msgTypes[4]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -367,7 +468,7 @@ func (x *ReportEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportEventsResponse.ProtoReflect.Descriptor instead.
 func (*ReportEventsResponse) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{4}
+	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ReportEventsResponse) GetAcknowledgedThrough() int64 {
@@ -397,7 +498,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_recfleet_v1_agent_proto_msgTypes[5]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -409,7 +510,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_agent_proto_msgTypes[5]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -422,7 +523,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{5}
+	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Event) GetNumber() int64 {
@@ -538,7 +639,7 @@ type EpochStarted struct {
 
 func (x *EpochStarted) Reset() {
 	*x = EpochStarted{}
-	mi := &file_recfleet_v1_agent_proto_msgTypes[6]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -550,7 +651,7 @@ func (x *EpochStarted) String() string {
 func (*EpochStarted) ProtoMessage() {}
 
 func (x *EpochStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_agent_proto_msgTypes[6]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -563,7 +664,7 @@ func (x *EpochStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EpochStarted.ProtoReflect.Descriptor instead.
 func (*EpochStarted) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{6}
+	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *EpochStarted) GetEpoch() int32 {
@@ -611,7 +712,7 @@ type SegmentSealed struct {
 
 func (x *SegmentSealed) Reset() {
 	*x = SegmentSealed{}
-	mi := &file_recfleet_v1_agent_proto_msgTypes[7]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -623,7 +724,7 @@ func (x *SegmentSealed) String() string {
 func (*SegmentSealed) ProtoMessage() {}
 
 func (x *SegmentSealed) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_agent_proto_msgTypes[7]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -636,7 +737,7 @@ func (x *SegmentSealed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SegmentSealed.ProtoReflect.Descriptor instead.
 func (*SegmentSealed) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{7}
+	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *SegmentSealed) GetSegment() int32 {
@@ -729,7 +830,7 @@ type GapDeclared struct {
 
 func (x *GapDeclared) Reset() {
 	*x = GapDeclared{}
-	mi := &file_recfleet_v1_agent_proto_msgTypes[8]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -741,7 +842,7 @@ func (x *GapDeclared) String() string {
 func (*GapDeclared) ProtoMessage() {}
 
 func (x *GapDeclared) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_agent_proto_msgTypes[8]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -754,7 +855,7 @@ func (x *GapDeclared) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GapDeclared.ProtoReflect.Descriptor instead.
 func (*GapDeclared) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{8}
+	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GapDeclared) GetStartTime() *timestamppb.Timestamp {
@@ -795,7 +896,7 @@ type MetadataChanged struct {
 
 func (x *MetadataChanged) Reset() {
 	*x = MetadataChanged{}
-	mi := &file_recfleet_v1_agent_proto_msgTypes[9]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -807,7 +908,7 @@ func (x *MetadataChanged) String() string {
 func (*MetadataChanged) ProtoMessage() {}
 
 func (x *MetadataChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_agent_proto_msgTypes[9]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -820,7 +921,7 @@ func (x *MetadataChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetadataChanged.ProtoReflect.Descriptor instead.
 func (*MetadataChanged) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{9}
+	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *MetadataChanged) GetMetadata() map[string]string {
@@ -841,7 +942,7 @@ type MonitorsChanged struct {
 
 func (x *MonitorsChanged) Reset() {
 	*x = MonitorsChanged{}
-	mi := &file_recfleet_v1_agent_proto_msgTypes[10]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -853,7 +954,7 @@ func (x *MonitorsChanged) String() string {
 func (*MonitorsChanged) ProtoMessage() {}
 
 func (x *MonitorsChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_agent_proto_msgTypes[10]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -866,7 +967,7 @@ func (x *MonitorsChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MonitorsChanged.ProtoReflect.Descriptor instead.
 func (*MonitorsChanged) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{10}
+	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *MonitorsChanged) GetGeometry() *Geometry {
@@ -898,7 +999,7 @@ type AgentServiceSyncRequest struct {
 
 func (x *AgentServiceSyncRequest) Reset() {
 	*x = AgentServiceSyncRequest{}
-	mi := &file_recfleet_v1_agent_proto_msgTypes[11]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -910,7 +1011,7 @@ func (x *AgentServiceSyncRequest) String() string {
 func (*AgentServiceSyncRequest) ProtoMessage() {}
 
 func (x *AgentServiceSyncRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_agent_proto_msgTypes[11]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -923,7 +1024,7 @@ func (x *AgentServiceSyncRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentServiceSyncRequest.ProtoReflect.Descriptor instead.
 func (*AgentServiceSyncRequest) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{11}
+	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *AgentServiceSyncRequest) GetSessionId() string {
@@ -995,7 +1096,7 @@ type AgentServiceSyncResponse struct {
 
 func (x *AgentServiceSyncResponse) Reset() {
 	*x = AgentServiceSyncResponse{}
-	mi := &file_recfleet_v1_agent_proto_msgTypes[12]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1007,7 +1108,7 @@ func (x *AgentServiceSyncResponse) String() string {
 func (*AgentServiceSyncResponse) ProtoMessage() {}
 
 func (x *AgentServiceSyncResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_agent_proto_msgTypes[12]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1020,7 +1121,7 @@ func (x *AgentServiceSyncResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentServiceSyncResponse.ProtoReflect.Descriptor instead.
 func (*AgentServiceSyncResponse) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{12}
+	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *AgentServiceSyncResponse) GetReceipts() []*Receipt {
@@ -1079,7 +1180,7 @@ type Receipt struct {
 
 func (x *Receipt) Reset() {
 	*x = Receipt{}
-	mi := &file_recfleet_v1_agent_proto_msgTypes[13]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1091,7 +1192,7 @@ func (x *Receipt) String() string {
 func (*Receipt) ProtoMessage() {}
 
 func (x *Receipt) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_agent_proto_msgTypes[13]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1104,7 +1205,7 @@ func (x *Receipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Receipt.ProtoReflect.Descriptor instead.
 func (*Receipt) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{13}
+	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Receipt) GetSegment() int32 {
@@ -1139,7 +1240,7 @@ type MissingChunks struct {
 
 func (x *MissingChunks) Reset() {
 	*x = MissingChunks{}
-	mi := &file_recfleet_v1_agent_proto_msgTypes[14]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1151,7 +1252,7 @@ func (x *MissingChunks) String() string {
 func (*MissingChunks) ProtoMessage() {}
 
 func (x *MissingChunks) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_agent_proto_msgTypes[14]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1164,7 +1265,7 @@ func (x *MissingChunks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MissingChunks.ProtoReflect.Descriptor instead.
 func (*MissingChunks) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{14}
+	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *MissingChunks) GetSegment() int32 {
@@ -1191,7 +1292,7 @@ type StopOrder struct {
 
 func (x *StopOrder) Reset() {
 	*x = StopOrder{}
-	mi := &file_recfleet_v1_agent_proto_msgTypes[15]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1203,7 +1304,7 @@ func (x *StopOrder) String() string {
 func (*StopOrder) ProtoMessage() {}
 
 func (x *StopOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_agent_proto_msgTypes[15]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1216,7 +1317,7 @@ func (x *StopOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopOrder.ProtoReflect.Descriptor instead.
 func (*StopOrder) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{15}
+	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *StopOrder) GetReason() string {
@@ -1243,7 +1344,7 @@ type EndSessionRequest struct {
 
 func (x *EndSessionRequest) Reset() {
 	*x = EndSessionRequest{}
-	mi := &file_recfleet_v1_agent_proto_msgTypes[16]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1255,7 +1356,7 @@ func (x *EndSessionRequest) String() string {
 func (*EndSessionRequest) ProtoMessage() {}
 
 func (x *EndSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_agent_proto_msgTypes[16]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1268,7 +1369,7 @@ func (x *EndSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndSessionRequest.ProtoReflect.Descriptor instead.
 func (*EndSessionRequest) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{16}
+	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *EndSessionRequest) GetSessionId() string {
@@ -1315,7 +1416,7 @@ type EndSessionResponse struct {
 
 func (x *EndSessionResponse) Reset() {
 	*x = EndSessionResponse{}
-	mi := &file_recfleet_v1_agent_proto_msgTypes[17]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1327,7 +1428,7 @@ func (x *EndSessionResponse) String() string {
 func (*EndSessionResponse) ProtoMessage() {}
 
 func (x *EndSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_agent_proto_msgTypes[17]
+	mi := &file_recfleet_v1_agent_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1340,7 +1441,7 @@ func (x *EndSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndSessionResponse.ProtoReflect.Descriptor instead.
 func (*EndSessionResponse) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{17}
+	return file_recfleet_v1_agent_proto_rawDescGZIP(), []int{18}
 }
 
 var File_recfleet_v1_agent_proto protoreflect.FileDescriptor
@@ -1369,14 +1470,24 @@ const file_recfleet_v1_agent_proto_rawDesc = "" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x128\n" +
 	"\bsettings\x18\x02 \x01(\v2\x1c.recfleet.v1.CaptureSettingsR\bsettings\x12'\n" +
-	"\x03bus\x18\x03 \x01(\v2\x15.recfleet.v1.BusGrantR\x03bus\"\xb8\x01\n" +
+	"\x03bus\x18\x03 \x01(\v2\x15.recfleet.v1.BusGrantR\x03bus\"\xb1\x02\n" +
 	"\x0fCaptureSettings\x12\x1d\n" +
 	"\n" +
 	"frame_rate\x18\x01 \x01(\x05R\tframeRate\x12@\n" +
 	"\x0esegment_length\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\rsegmentLength\x12\x1f\n" +
 	"\vchunk_bytes\x18\x03 \x01(\x05R\n" +
 	"chunkBytes\x12#\n" +
-	"\rsegment_bytes\x18\x04 \x01(\x03R\fsegmentBytes\"`\n" +
+	"\rsegment_bytes\x18\x04 \x01(\x03R\fsegmentBytes\x12.\n" +
+	"\x04mode\x18\x05 \x01(\x0e2\x1a.recfleet.v1.RecordingModeR\x04mode\x12/\n" +
+	"\x05grace\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x05grace\x12\x16\n" +
+	"\x06notice\x18\a \x01(\tR\x06notice\"y\n" +
+	"\vNotRecorded\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04rule\x18\x02 \x01(\tR\x04rule\x12\x1f\n" +
+	"\vpolicy_hash\x18\x03 \x01(\tR\n" +
+	"policyHash\x12\x1d\n" +
+	"\n" +
+	"session_id\x18\x04 \x01(\tR\tsessionId\"`\n" +
 	"\x13ReportEventsRequest\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12*\n" +
@@ -1482,74 +1593,78 @@ func file_recfleet_v1_agent_proto_rawDescGZIP() []byte {
 	return file_recfleet_v1_agent_proto_rawDescData
 }
 
-var file_recfleet_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_recfleet_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_recfleet_v1_agent_proto_goTypes = []any{
 	(*StartSessionRequest)(nil),      // 0: recfleet.v1.StartSessionRequest
 	(*StartSessionResponse)(nil),     // 1: recfleet.v1.StartSessionResponse
 	(*CaptureSettings)(nil),          // 2: recfleet.v1.CaptureSettings
-	(*ReportEventsRequest)(nil),      // 3: recfleet.v1.ReportEventsRequest
-	(*ReportEventsResponse)(nil),     // 4: recfleet.v1.ReportEventsResponse
-	(*Event)(nil),                    // 5: recfleet.v1.Event
-	(*EpochStarted)(nil),             // 6: recfleet.v1.EpochStarted
-	(*SegmentSealed)(nil),            // 7: recfleet.v1.SegmentSealed
-	(*GapDeclared)(nil),              // 8: recfleet.v1.GapDeclared
-	(*MetadataChanged)(nil),          // 9: recfleet.v1.MetadataChanged
-	(*MonitorsChanged)(nil),          // 10: recfleet.v1.MonitorsChanged
-	(*AgentServiceSyncRequest)(nil),  // 11: recfleet.v1.AgentServiceSyncRequest
-	(*AgentServiceSyncResponse)(nil), // 12: recfleet.v1.AgentServiceSyncResponse
-	(*Receipt)(nil),                  // 13: recfleet.v1.Receipt
-	(*MissingChunks)(nil),            // 14: recfleet.v1.MissingChunks
-	(*StopOrder)(nil),                // 15: recfleet.v1.StopOrder
-	(*EndSessionRequest)(nil),        // 16: recfleet.v1.EndSessionRequest
-	(*EndSessionResponse)(nil),       // 17: recfleet.v1.EndSessionResponse
-	nil,                              // 18: recfleet.v1.StartSessionRequest.MetadataEntry
-	nil,                              // 19: recfleet.v1.MetadataChanged.MetadataEntry
-	(*timestamppb.Timestamp)(nil),    // 20: google.protobuf.Timestamp
-	(*Geometry)(nil),                 // 21: recfleet.v1.Geometry
-	(*BusGrant)(nil),                 // 22: recfleet.v1.BusGrant
-	(*durationpb.Duration)(nil),      // 23: google.protobuf.Duration
+	(*NotRecorded)(nil),              // 3: recfleet.v1.NotRecorded
+	(*ReportEventsRequest)(nil),      // 4: recfleet.v1.ReportEventsRequest
+	(*ReportEventsResponse)(nil),     // 5: recfleet.v1.ReportEventsResponse
+	(*Event)(nil),                    // 6: recfleet.v1.Event
+	(*EpochStarted)(nil),             // 7: recfleet.v1.EpochStarted
+	(*SegmentSealed)(nil),            // 8: recfleet.v1.SegmentSealed
+	(*GapDeclared)(nil),              // 9: recfleet.v1.GapDeclared
+	(*MetadataChanged)(nil),          // 10: recfleet.v1.MetadataChanged
+	(*MonitorsChanged)(nil),          // 11: recfleet.v1.MonitorsChanged
+	(*AgentServiceSyncRequest)(nil),  // 12: recfleet.v1.AgentServiceSyncRequest
+	(*AgentServiceSyncResponse)(nil), // 13: recfleet.v1.AgentServiceSyncResponse
+	(*Receipt)(nil),                  // 14: recfleet.v1.Receipt
+	(*MissingChunks)(nil),            // 15: recfleet.v1.MissingChunks
+	(*StopOrder)(nil),                // 16: recfleet.v1.StopOrder
+	(*EndSessionRequest)(nil),        // 17: recfleet.v1.EndSessionRequest
+	(*EndSessionResponse)(nil),       // 18: recfleet.v1.EndSessionResponse
+	nil,                              // 19: recfleet.v1.StartSessionRequest.MetadataEntry
+	nil,                              // 20: recfleet.v1.MetadataChanged.MetadataEntry
+	(*timestamppb.Timestamp)(nil),    // 21: google.protobuf.Timestamp
+	(*Geometry)(nil),                 // 22: recfleet.v1.Geometry
+	(*BusGrant)(nil),                 // 23: recfleet.v1.BusGrant
+	(*durationpb.Duration)(nil),      // 24: google.protobuf.Duration
+	(RecordingMode)(0),               // 25: recfleet.v1.RecordingMode
 }
 var file_recfleet_v1_agent_proto_depIdxs = []int32{
-	18, // 0: recfleet.v1.StartSessionRequest.metadata:type_name -> recfleet.v1.StartSessionRequest.MetadataEntry
-	20, // 1: recfleet.v1.StartSessionRequest.start_time:type_name -> google.protobuf.Timestamp
-	21, // 2: recfleet.v1.StartSessionRequest.geometry:type_name -> recfleet.v1.Geometry
+	19, // 0: recfleet.v1.StartSessionRequest.metadata:type_name -> recfleet.v1.StartSessionRequest.MetadataEntry
+	21, // 1: recfleet.v1.StartSessionRequest.start_time:type_name -> google.protobuf.Timestamp
+	22, // 2: recfleet.v1.StartSessionRequest.geometry:type_name -> recfleet.v1.Geometry
 	2,  // 3: recfleet.v1.StartSessionResponse.settings:type_name -> recfleet.v1.CaptureSettings
-	22, // 4: recfleet.v1.StartSessionResponse.bus:type_name -> recfleet.v1.BusGrant
-	23, // 5: recfleet.v1.CaptureSettings.segment_length:type_name -> google.protobuf.Duration
-	5,  // 6: recfleet.v1.ReportEventsRequest.events:type_name -> recfleet.v1.Event
-	20, // 7: recfleet.v1.Event.time:type_name -> google.protobuf.Timestamp
-	6,  // 8: recfleet.v1.Event.epoch_started:type_name -> recfleet.v1.EpochStarted
-	7,  // 9: recfleet.v1.Event.segment_sealed:type_name -> recfleet.v1.SegmentSealed
-	8,  // 10: recfleet.v1.Event.gap_declared:type_name -> recfleet.v1.GapDeclared
-	9,  // 11: recfleet.v1.Event.metadata_changed:type_name -> recfleet.v1.MetadataChanged
-	10, // 12: recfleet.v1.Event.monitors_changed:type_name -> recfleet.v1.MonitorsChanged
-	21, // 13: recfleet.v1.EpochStarted.geometry:type_name -> recfleet.v1.Geometry
-	20, // 14: recfleet.v1.SegmentSealed.start_time:type_name -> google.protobuf.Timestamp
-	20, // 15: recfleet.v1.SegmentSealed.end_time:type_name -> google.protobuf.Timestamp
-	20, // 16: recfleet.v1.GapDeclared.start_time:type_name -> google.protobuf.Timestamp
-	20, // 17: recfleet.v1.GapDeclared.end_time:type_name -> google.protobuf.Timestamp
-	19, // 18: recfleet.v1.MetadataChanged.metadata:type_name -> recfleet.v1.MetadataChanged.MetadataEntry
-	21, // 19: recfleet.v1.MonitorsChanged.geometry:type_name -> recfleet.v1.Geometry
-	20, // 20: recfleet.v1.AgentServiceSyncRequest.last_frame_time:type_name -> google.protobuf.Timestamp
-	13, // 21: recfleet.v1.AgentServiceSyncResponse.receipts:type_name -> recfleet.v1.Receipt
-	14, // 22: recfleet.v1.AgentServiceSyncResponse.missing:type_name -> recfleet.v1.MissingChunks
-	15, // 23: recfleet.v1.AgentServiceSyncResponse.stop:type_name -> recfleet.v1.StopOrder
-	22, // 24: recfleet.v1.AgentServiceSyncResponse.bus:type_name -> recfleet.v1.BusGrant
-	23, // 25: recfleet.v1.AgentServiceSyncResponse.next_sync:type_name -> google.protobuf.Duration
-	20, // 26: recfleet.v1.EndSessionRequest.end_time:type_name -> google.protobuf.Timestamp
-	0,  // 27: recfleet.v1.AgentService.StartSession:input_type -> recfleet.v1.StartSessionRequest
-	3,  // 28: recfleet.v1.AgentService.ReportEvents:input_type -> recfleet.v1.ReportEventsRequest
-	11, // 29: recfleet.v1.AgentService.Sync:input_type -> recfleet.v1.AgentServiceSyncRequest
-	16, // 30: recfleet.v1.AgentService.EndSession:input_type -> recfleet.v1.EndSessionRequest
-	1,  // 31: recfleet.v1.AgentService.StartSession:output_type -> recfleet.v1.StartSessionResponse
-	4,  // 32: recfleet.v1.AgentService.ReportEvents:output_type -> recfleet.v1.ReportEventsResponse
-	12, // 33: recfleet.v1.AgentService.Sync:output_type -> recfleet.v1.AgentServiceSyncResponse
-	17, // 34: recfleet.v1.AgentService.EndSession:output_type -> recfleet.v1.EndSessionResponse
-	31, // [31:35] is the sub-list for method output_type
-	27, // [27:31] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	23, // 4: recfleet.v1.StartSessionResponse.bus:type_name -> recfleet.v1.BusGrant
+	24, // 5: recfleet.v1.CaptureSettings.segment_length:type_name -> google.protobuf.Duration
+	25, // 6: recfleet.v1.CaptureSettings.mode:type_name -> recfleet.v1.RecordingMode
+	24, // 7: recfleet.v1.CaptureSettings.grace:type_name -> google.protobuf.Duration
+	6,  // 8: recfleet.v1.ReportEventsRequest.events:type_name -> recfleet.v1.Event
+	21, // 9: recfleet.v1.Event.time:type_name -> google.protobuf.Timestamp
+	7,  // 10: recfleet.v1.Event.epoch_started:type_name -> recfleet.v1.EpochStarted
+	8,  // 11: recfleet.v1.Event.segment_sealed:type_name -> recfleet.v1.SegmentSealed
+	9,  // 12: recfleet.v1.Event.gap_declared:type_name -> recfleet.v1.GapDeclared
+	10, // 13: recfleet.v1.Event.metadata_changed:type_name -> recfleet.v1.MetadataChanged
+	11, // 14: recfleet.v1.Event.monitors_changed:type_name -> recfleet.v1.MonitorsChanged
+	22, // 15: recfleet.v1.EpochStarted.geometry:type_name -> recfleet.v1.Geometry
+	21, // 16: recfleet.v1.SegmentSealed.start_time:type_name -> google.protobuf.Timestamp
+	21, // 17: recfleet.v1.SegmentSealed.end_time:type_name -> google.protobuf.Timestamp
+	21, // 18: recfleet.v1.GapDeclared.start_time:type_name -> google.protobuf.Timestamp
+	21, // 19: recfleet.v1.GapDeclared.end_time:type_name -> google.protobuf.Timestamp
+	20, // 20: recfleet.v1.MetadataChanged.metadata:type_name -> recfleet.v1.MetadataChanged.MetadataEntry
+	22, // 21: recfleet.v1.MonitorsChanged.geometry:type_name -> recfleet.v1.Geometry
+	21, // 22: recfleet.v1.AgentServiceSyncRequest.last_frame_time:type_name -> google.protobuf.Timestamp
+	14, // 23: recfleet.v1.AgentServiceSyncResponse.receipts:type_name -> recfleet.v1.Receipt
+	15, // 24: recfleet.v1.AgentServiceSyncResponse.missing:type_name -> recfleet.v1.MissingChunks
+	16, // 25: recfleet.v1.AgentServiceSyncResponse.stop:type_name -> recfleet.v1.StopOrder
+	23, // 26: recfleet.v1.AgentServiceSyncResponse.bus:type_name -> recfleet.v1.BusGrant
+	24, // 27: recfleet.v1.AgentServiceSyncResponse.next_sync:type_name -> google.protobuf.Duration
+	21, // 28: recfleet.v1.EndSessionRequest.end_time:type_name -> google.protobuf.Timestamp
+	0,  // 29: recfleet.v1.AgentService.StartSession:input_type -> recfleet.v1.StartSessionRequest
+	4,  // 30: recfleet.v1.AgentService.ReportEvents:input_type -> recfleet.v1.ReportEventsRequest
+	12, // 31: recfleet.v1.AgentService.Sync:input_type -> recfleet.v1.AgentServiceSyncRequest
+	17, // 32: recfleet.v1.AgentService.EndSession:input_type -> recfleet.v1.EndSessionRequest
+	1,  // 33: recfleet.v1.AgentService.StartSession:output_type -> recfleet.v1.StartSessionResponse
+	5,  // 34: recfleet.v1.AgentService.ReportEvents:output_type -> recfleet.v1.ReportEventsResponse
+	13, // 35: recfleet.v1.AgentService.Sync:output_type -> recfleet.v1.AgentServiceSyncResponse
+	18, // 36: recfleet.v1.AgentService.EndSession:output_type -> recfleet.v1.EndSessionResponse
+	33, // [33:37] is the sub-list for method output_type
+	29, // [29:33] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_recfleet_v1_agent_proto_init() }
@@ -1559,7 +1674,7 @@ func file_recfleet_v1_agent_proto_init() {
 	}
 	file_recfleet_v1_bus_proto_init()
 	file_recfleet_v1_session_proto_init()
-	file_recfleet_v1_agent_proto_msgTypes[5].OneofWrappers = []any{
+	file_recfleet_v1_agent_proto_msgTypes[6].OneofWrappers = []any{
 		(*Event_EpochStarted)(nil),
 		(*Event_SegmentSealed)(nil),
 		(*Event_GapDeclared)(nil),
@@ -1572,7 +1687,7 @@ func file_recfleet_v1_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_recfleet_v1_agent_proto_rawDesc), len(file_recfleet_v1_agent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   20,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -37,8 +37,9 @@ const (
 // NOT_FOUND, and with FAILED_PRECONDITION where the session has already ended.
 type AgentServiceClient interface {
 	// StartSession registers a session and answers how to record it. Idempotent by request_id: the same request_id always
-	// gets the same session. FAILED_PRECONDITION where policy or the state of the server refuses the recording; the reason
-	// is in the message.
+	// gets the same session, or the same refusal. FAILED_PRECONDITION where policy or the state of the server refuses the
+	// recording; the reason is in the message. Where it is policy that wants no recording, the status has a NotRecorded among
+	// its details: that is no failure, and the same in every mode.
 	StartSession(ctx context.Context, in *StartSessionRequest, opts ...grpc.CallOption) (*StartSessionResponse, error)
 	// ReportEvents delivers numbered events. Idempotent: an event whose number is already known is passed over.
 	// Numbers start at 1 in each session and have no holes; a batch that would leave one is refused with OUT_OF_RANGE, and
@@ -113,8 +114,9 @@ func (c *agentServiceClient) EndSession(ctx context.Context, in *EndSessionReque
 // NOT_FOUND, and with FAILED_PRECONDITION where the session has already ended.
 type AgentServiceServer interface {
 	// StartSession registers a session and answers how to record it. Idempotent by request_id: the same request_id always
-	// gets the same session. FAILED_PRECONDITION where policy or the state of the server refuses the recording; the reason
-	// is in the message.
+	// gets the same session, or the same refusal. FAILED_PRECONDITION where policy or the state of the server refuses the
+	// recording; the reason is in the message. Where it is policy that wants no recording, the status has a NotRecorded among
+	// its details: that is no failure, and the same in every mode.
 	StartSession(context.Context, *StartSessionRequest) (*StartSessionResponse, error)
 	// ReportEvents delivers numbered events. Idempotent: an event whose number is already known is passed over.
 	// Numbers start at 1 in each session and have no holes; a batch that would leave one is refused with OUT_OF_RANGE, and

@@ -96,6 +96,63 @@ func (SessionState) EnumDescriptor() ([]byte, []int) {
 	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{0}
 }
 
+// RecordingMode says what becomes of a desktop while it cannot be recorded.
+type RecordingMode int32
+
+const (
+	// Not set: the agent's own setting holds.
+	RecordingMode_RECORDING_MODE_UNSPECIFIED RecordingMode = 0
+	// No recording, no session: nothing begins before the coordinator has registered it.
+	RecordingMode_RECORDING_MODE_STRICT RecordingMode = 1
+	// A recording may begin unregistered, and ends where that lasts longer than a set time.
+	RecordingMode_RECORDING_MODE_GRACE RecordingMode = 2
+	// A recording may begin unregistered, and is registered whenever that is possible.
+	RecordingMode_RECORDING_MODE_BEST_EFFORT RecordingMode = 3
+)
+
+// Enum value maps for RecordingMode.
+var (
+	RecordingMode_name = map[int32]string{
+		0: "RECORDING_MODE_UNSPECIFIED",
+		1: "RECORDING_MODE_STRICT",
+		2: "RECORDING_MODE_GRACE",
+		3: "RECORDING_MODE_BEST_EFFORT",
+	}
+	RecordingMode_value = map[string]int32{
+		"RECORDING_MODE_UNSPECIFIED": 0,
+		"RECORDING_MODE_STRICT":      1,
+		"RECORDING_MODE_GRACE":       2,
+		"RECORDING_MODE_BEST_EFFORT": 3,
+	}
+)
+
+func (x RecordingMode) Enum() *RecordingMode {
+	p := new(RecordingMode)
+	*p = x
+	return p
+}
+
+func (x RecordingMode) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RecordingMode) Descriptor() protoreflect.EnumDescriptor {
+	return file_recfleet_v1_session_proto_enumTypes[1].Descriptor()
+}
+
+func (RecordingMode) Type() protoreflect.EnumType {
+	return &file_recfleet_v1_session_proto_enumTypes[1]
+}
+
+func (x RecordingMode) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RecordingMode.Descriptor instead.
+func (RecordingMode) EnumDescriptor() ([]byte, []int) {
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{1}
+}
+
 // SegmentState is where a segment stands.
 type SegmentState int32
 
@@ -141,11 +198,11 @@ func (x SegmentState) String() string {
 }
 
 func (SegmentState) Descriptor() protoreflect.EnumDescriptor {
-	return file_recfleet_v1_session_proto_enumTypes[1].Descriptor()
+	return file_recfleet_v1_session_proto_enumTypes[2].Descriptor()
 }
 
 func (SegmentState) Type() protoreflect.EnumType {
-	return &file_recfleet_v1_session_proto_enumTypes[1]
+	return &file_recfleet_v1_session_proto_enumTypes[2]
 }
 
 func (x SegmentState) Number() protoreflect.EnumNumber {
@@ -154,7 +211,7 @@ func (x SegmentState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SegmentState.Descriptor instead.
 func (SegmentState) EnumDescriptor() ([]byte, []int) {
-	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{1}
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{2}
 }
 
 // Session is one user's sitting at a desktop, from the start hook to the stop hook.
@@ -201,7 +258,9 @@ type Session struct {
 	// Why, for a person.
 	HoldReason string `protobuf:"bytes,23,opt,name=hold_reason,json=holdReason,proto3" json:"hold_reason,omitempty"`
 	// When its recordings are deleted unless they are held; unset where they are kept.
-	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,24,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,24,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// What it was begun under; unset where there was no policy.
+	Policy        *SessionPolicy `protobuf:"bytes,25,opt,name=policy,proto3" json:"policy,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -404,6 +463,94 @@ func (x *Session) GetExpireTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Session) GetPolicy() *SessionPolicy {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
+}
+
+// SessionPolicy is what a session keeps of the policy that it was begun under. It never changes.
+type SessionPolicy struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The rule that held; empty where none matched.
+	Rule string `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
+	// SHA-256 of the policy file, in hex.
+	Hash string `protobuf:"bytes,2,opt,name=hash,proto3" json:"hash,omitempty"`
+	// As the policy's author calls it.
+	Version string        `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
+	Mode    RecordingMode `protobuf:"varint,4,opt,name=mode,proto3,enum=recfleet.v1.RecordingMode" json:"mode,omitempty"`
+	// How long recordings are kept after the session's end; unset for ever.
+	Retention     *durationpb.Duration `protobuf:"bytes,5,opt,name=retention,proto3" json:"retention,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SessionPolicy) Reset() {
+	*x = SessionPolicy{}
+	mi := &file_recfleet_v1_session_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SessionPolicy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SessionPolicy) ProtoMessage() {}
+
+func (x *SessionPolicy) ProtoReflect() protoreflect.Message {
+	mi := &file_recfleet_v1_session_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SessionPolicy.ProtoReflect.Descriptor instead.
+func (*SessionPolicy) Descriptor() ([]byte, []int) {
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *SessionPolicy) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *SessionPolicy) GetHash() string {
+	if x != nil {
+		return x.Hash
+	}
+	return ""
+}
+
+func (x *SessionPolicy) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *SessionPolicy) GetMode() RecordingMode {
+	if x != nil {
+		return x.Mode
+	}
+	return RecordingMode_RECORDING_MODE_UNSPECIFIED
+}
+
+func (x *SessionPolicy) GetRetention() *durationpb.Duration {
+	if x != nil {
+		return x.Retention
+	}
+	return nil
+}
+
 // Geometry is the size of the whole desktop in pixels, 1x1 to 8192x8192, and the monitors on it.
 type Geometry struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -416,7 +563,7 @@ type Geometry struct {
 
 func (x *Geometry) Reset() {
 	*x = Geometry{}
-	mi := &file_recfleet_v1_session_proto_msgTypes[1]
+	mi := &file_recfleet_v1_session_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -428,7 +575,7 @@ func (x *Geometry) String() string {
 func (*Geometry) ProtoMessage() {}
 
 func (x *Geometry) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_session_proto_msgTypes[1]
+	mi := &file_recfleet_v1_session_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -441,7 +588,7 @@ func (x *Geometry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Geometry.ProtoReflect.Descriptor instead.
 func (*Geometry) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{1}
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Geometry) GetWidth() int32 {
@@ -480,7 +627,7 @@ type Monitor struct {
 
 func (x *Monitor) Reset() {
 	*x = Monitor{}
-	mi := &file_recfleet_v1_session_proto_msgTypes[2]
+	mi := &file_recfleet_v1_session_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -492,7 +639,7 @@ func (x *Monitor) String() string {
 func (*Monitor) ProtoMessage() {}
 
 func (x *Monitor) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_session_proto_msgTypes[2]
+	mi := &file_recfleet_v1_session_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -505,7 +652,7 @@ func (x *Monitor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Monitor.ProtoReflect.Descriptor instead.
 func (*Monitor) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{2}
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Monitor) GetName() string {
@@ -565,7 +712,7 @@ type Epoch struct {
 
 func (x *Epoch) Reset() {
 	*x = Epoch{}
-	mi := &file_recfleet_v1_session_proto_msgTypes[3]
+	mi := &file_recfleet_v1_session_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -577,7 +724,7 @@ func (x *Epoch) String() string {
 func (*Epoch) ProtoMessage() {}
 
 func (x *Epoch) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_session_proto_msgTypes[3]
+	mi := &file_recfleet_v1_session_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -590,7 +737,7 @@ func (x *Epoch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Epoch.ProtoReflect.Descriptor instead.
 func (*Epoch) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{3}
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Epoch) GetNumber() int32 {
@@ -647,7 +794,7 @@ type Segment struct {
 
 func (x *Segment) Reset() {
 	*x = Segment{}
-	mi := &file_recfleet_v1_session_proto_msgTypes[4]
+	mi := &file_recfleet_v1_session_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -659,7 +806,7 @@ func (x *Segment) String() string {
 func (*Segment) ProtoMessage() {}
 
 func (x *Segment) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_session_proto_msgTypes[4]
+	mi := &file_recfleet_v1_session_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -672,7 +819,7 @@ func (x *Segment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Segment.ProtoReflect.Descriptor instead.
 func (*Segment) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{4}
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Segment) GetNumber() int32 {
@@ -767,7 +914,7 @@ type Gap struct {
 
 func (x *Gap) Reset() {
 	*x = Gap{}
-	mi := &file_recfleet_v1_session_proto_msgTypes[5]
+	mi := &file_recfleet_v1_session_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -779,7 +926,7 @@ func (x *Gap) String() string {
 func (*Gap) ProtoMessage() {}
 
 func (x *Gap) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_session_proto_msgTypes[5]
+	mi := &file_recfleet_v1_session_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -792,7 +939,7 @@ func (x *Gap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gap.ProtoReflect.Descriptor instead.
 func (*Gap) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{5}
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Gap) GetStartTime() *timestamppb.Timestamp {
@@ -846,7 +993,7 @@ type Recording struct {
 
 func (x *Recording) Reset() {
 	*x = Recording{}
-	mi := &file_recfleet_v1_session_proto_msgTypes[6]
+	mi := &file_recfleet_v1_session_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -858,7 +1005,7 @@ func (x *Recording) String() string {
 func (*Recording) ProtoMessage() {}
 
 func (x *Recording) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_session_proto_msgTypes[6]
+	mi := &file_recfleet_v1_session_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -871,7 +1018,7 @@ func (x *Recording) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Recording.ProtoReflect.Descriptor instead.
 func (*Recording) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{6}
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Recording) GetSessionId() string {
@@ -990,7 +1137,7 @@ type ListSessionsRequest struct {
 
 func (x *ListSessionsRequest) Reset() {
 	*x = ListSessionsRequest{}
-	mi := &file_recfleet_v1_session_proto_msgTypes[7]
+	mi := &file_recfleet_v1_session_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1002,7 +1149,7 @@ func (x *ListSessionsRequest) String() string {
 func (*ListSessionsRequest) ProtoMessage() {}
 
 func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_session_proto_msgTypes[7]
+	mi := &file_recfleet_v1_session_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1015,7 +1162,7 @@ func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{7}
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListSessionsRequest) GetStates() []SessionState {
@@ -1135,7 +1282,7 @@ type ListSessionsResponse struct {
 
 func (x *ListSessionsResponse) Reset() {
 	*x = ListSessionsResponse{}
-	mi := &file_recfleet_v1_session_proto_msgTypes[8]
+	mi := &file_recfleet_v1_session_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1147,7 +1294,7 @@ func (x *ListSessionsResponse) String() string {
 func (*ListSessionsResponse) ProtoMessage() {}
 
 func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_session_proto_msgTypes[8]
+	mi := &file_recfleet_v1_session_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1160,7 +1307,7 @@ func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{8}
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListSessionsResponse) GetSessions() []*Session {
@@ -1187,7 +1334,7 @@ type GetSessionRequest struct {
 
 func (x *GetSessionRequest) Reset() {
 	*x = GetSessionRequest{}
-	mi := &file_recfleet_v1_session_proto_msgTypes[9]
+	mi := &file_recfleet_v1_session_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1199,7 +1346,7 @@ func (x *GetSessionRequest) String() string {
 func (*GetSessionRequest) ProtoMessage() {}
 
 func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_session_proto_msgTypes[9]
+	mi := &file_recfleet_v1_session_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1212,7 +1359,7 @@ func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionRequest.ProtoReflect.Descriptor instead.
 func (*GetSessionRequest) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{9}
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetSessionRequest) GetSessionId() string {
@@ -1232,7 +1379,7 @@ type GetSessionResponse struct {
 
 func (x *GetSessionResponse) Reset() {
 	*x = GetSessionResponse{}
-	mi := &file_recfleet_v1_session_proto_msgTypes[10]
+	mi := &file_recfleet_v1_session_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1244,7 +1391,7 @@ func (x *GetSessionResponse) String() string {
 func (*GetSessionResponse) ProtoMessage() {}
 
 func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_session_proto_msgTypes[10]
+	mi := &file_recfleet_v1_session_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1257,7 +1404,7 @@ func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionResponse.ProtoReflect.Descriptor instead.
 func (*GetSessionResponse) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{10}
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetSessionResponse) GetSession() *Session {
@@ -1279,7 +1426,7 @@ type StopSessionRequest struct {
 
 func (x *StopSessionRequest) Reset() {
 	*x = StopSessionRequest{}
-	mi := &file_recfleet_v1_session_proto_msgTypes[11]
+	mi := &file_recfleet_v1_session_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1291,7 +1438,7 @@ func (x *StopSessionRequest) String() string {
 func (*StopSessionRequest) ProtoMessage() {}
 
 func (x *StopSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_session_proto_msgTypes[11]
+	mi := &file_recfleet_v1_session_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1304,7 +1451,7 @@ func (x *StopSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopSessionRequest.ProtoReflect.Descriptor instead.
 func (*StopSessionRequest) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{11}
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *StopSessionRequest) GetSessionId() string {
@@ -1331,7 +1478,7 @@ type StopSessionResponse struct {
 
 func (x *StopSessionResponse) Reset() {
 	*x = StopSessionResponse{}
-	mi := &file_recfleet_v1_session_proto_msgTypes[12]
+	mi := &file_recfleet_v1_session_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1343,7 +1490,7 @@ func (x *StopSessionResponse) String() string {
 func (*StopSessionResponse) ProtoMessage() {}
 
 func (x *StopSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_session_proto_msgTypes[12]
+	mi := &file_recfleet_v1_session_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1356,7 +1503,7 @@ func (x *StopSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopSessionResponse.ProtoReflect.Descriptor instead.
 func (*StopSessionResponse) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{12}
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *StopSessionResponse) GetSession() *Session {
@@ -1377,7 +1524,7 @@ type WatchSessionsRequest struct {
 
 func (x *WatchSessionsRequest) Reset() {
 	*x = WatchSessionsRequest{}
-	mi := &file_recfleet_v1_session_proto_msgTypes[13]
+	mi := &file_recfleet_v1_session_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1389,7 +1536,7 @@ func (x *WatchSessionsRequest) String() string {
 func (*WatchSessionsRequest) ProtoMessage() {}
 
 func (x *WatchSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_session_proto_msgTypes[13]
+	mi := &file_recfleet_v1_session_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1402,7 +1549,7 @@ func (x *WatchSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSessionsRequest.ProtoReflect.Descriptor instead.
 func (*WatchSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{13}
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *WatchSessionsRequest) GetFilter() *ListSessionsRequest {
@@ -1424,7 +1571,7 @@ type WatchSessionsResponse struct {
 
 func (x *WatchSessionsResponse) Reset() {
 	*x = WatchSessionsResponse{}
-	mi := &file_recfleet_v1_session_proto_msgTypes[14]
+	mi := &file_recfleet_v1_session_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1436,7 +1583,7 @@ func (x *WatchSessionsResponse) String() string {
 func (*WatchSessionsResponse) ProtoMessage() {}
 
 func (x *WatchSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_session_proto_msgTypes[14]
+	mi := &file_recfleet_v1_session_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1449,7 +1596,7 @@ func (x *WatchSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSessionsResponse.ProtoReflect.Descriptor instead.
 func (*WatchSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{14}
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *WatchSessionsResponse) GetSession() *Session {
@@ -1478,7 +1625,7 @@ type HoldSessionRequest struct {
 
 func (x *HoldSessionRequest) Reset() {
 	*x = HoldSessionRequest{}
-	mi := &file_recfleet_v1_session_proto_msgTypes[15]
+	mi := &file_recfleet_v1_session_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1490,7 +1637,7 @@ func (x *HoldSessionRequest) String() string {
 func (*HoldSessionRequest) ProtoMessage() {}
 
 func (x *HoldSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_session_proto_msgTypes[15]
+	mi := &file_recfleet_v1_session_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1503,7 +1650,7 @@ func (x *HoldSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldSessionRequest.ProtoReflect.Descriptor instead.
 func (*HoldSessionRequest) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{15}
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *HoldSessionRequest) GetSessionId() string {
@@ -1530,7 +1677,7 @@ type HoldSessionResponse struct {
 
 func (x *HoldSessionResponse) Reset() {
 	*x = HoldSessionResponse{}
-	mi := &file_recfleet_v1_session_proto_msgTypes[16]
+	mi := &file_recfleet_v1_session_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1542,7 +1689,7 @@ func (x *HoldSessionResponse) String() string {
 func (*HoldSessionResponse) ProtoMessage() {}
 
 func (x *HoldSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_session_proto_msgTypes[16]
+	mi := &file_recfleet_v1_session_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1555,7 +1702,7 @@ func (x *HoldSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldSessionResponse.ProtoReflect.Descriptor instead.
 func (*HoldSessionResponse) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{16}
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *HoldSessionResponse) GetSession() *Session {
@@ -1577,7 +1724,7 @@ type ReleaseSessionRequest struct {
 
 func (x *ReleaseSessionRequest) Reset() {
 	*x = ReleaseSessionRequest{}
-	mi := &file_recfleet_v1_session_proto_msgTypes[17]
+	mi := &file_recfleet_v1_session_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1589,7 +1736,7 @@ func (x *ReleaseSessionRequest) String() string {
 func (*ReleaseSessionRequest) ProtoMessage() {}
 
 func (x *ReleaseSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_session_proto_msgTypes[17]
+	mi := &file_recfleet_v1_session_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1602,7 +1749,7 @@ func (x *ReleaseSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseSessionRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseSessionRequest) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{17}
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ReleaseSessionRequest) GetSessionId() string {
@@ -1629,7 +1776,7 @@ type ReleaseSessionResponse struct {
 
 func (x *ReleaseSessionResponse) Reset() {
 	*x = ReleaseSessionResponse{}
-	mi := &file_recfleet_v1_session_proto_msgTypes[18]
+	mi := &file_recfleet_v1_session_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1641,7 +1788,7 @@ func (x *ReleaseSessionResponse) String() string {
 func (*ReleaseSessionResponse) ProtoMessage() {}
 
 func (x *ReleaseSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_session_proto_msgTypes[18]
+	mi := &file_recfleet_v1_session_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1654,7 +1801,7 @@ func (x *ReleaseSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseSessionResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseSessionResponse) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{18}
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ReleaseSessionResponse) GetSession() *Session {
@@ -1676,7 +1823,7 @@ type DeleteSessionRequest struct {
 
 func (x *DeleteSessionRequest) Reset() {
 	*x = DeleteSessionRequest{}
-	mi := &file_recfleet_v1_session_proto_msgTypes[19]
+	mi := &file_recfleet_v1_session_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1688,7 +1835,7 @@ func (x *DeleteSessionRequest) String() string {
 func (*DeleteSessionRequest) ProtoMessage() {}
 
 func (x *DeleteSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_session_proto_msgTypes[19]
+	mi := &file_recfleet_v1_session_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1701,7 +1848,7 @@ func (x *DeleteSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteSessionRequest.ProtoReflect.Descriptor instead.
 func (*DeleteSessionRequest) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{19}
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *DeleteSessionRequest) GetSessionId() string {
@@ -1728,7 +1875,7 @@ type DeleteSessionResponse struct {
 
 func (x *DeleteSessionResponse) Reset() {
 	*x = DeleteSessionResponse{}
-	mi := &file_recfleet_v1_session_proto_msgTypes[20]
+	mi := &file_recfleet_v1_session_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1740,7 +1887,7 @@ func (x *DeleteSessionResponse) String() string {
 func (*DeleteSessionResponse) ProtoMessage() {}
 
 func (x *DeleteSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_session_proto_msgTypes[20]
+	mi := &file_recfleet_v1_session_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1753,7 +1900,7 @@ func (x *DeleteSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteSessionResponse.ProtoReflect.Descriptor instead.
 func (*DeleteSessionResponse) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{20}
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *DeleteSessionResponse) GetSession() *Session {
@@ -1767,7 +1914,7 @@ var File_recfleet_v1_session_proto protoreflect.FileDescriptor
 
 const file_recfleet_v1_session_proto_rawDesc = "" +
 	"\n" +
-	"\x19recfleet/v1/session.proto\x12\vrecfleet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd6\b\n" +
+	"\x19recfleet/v1/session.proto\x12\vrecfleet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8a\t\n" +
 	"\aSession\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12/\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x19.recfleet.v1.SessionStateR\x05state\x12!\n" +
@@ -1798,10 +1945,17 @@ const file_recfleet_v1_session_proto_rawDesc = "" +
 	"\vhold_reason\x18\x17 \x01(\tR\n" +
 	"holdReason\x12;\n" +
 	"\vexpire_time\x18\x18 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expireTime\x1a;\n" +
+	"expireTime\x122\n" +
+	"\x06policy\x18\x19 \x01(\v2\x1a.recfleet.v1.SessionPolicyR\x06policy\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"j\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xba\x01\n" +
+	"\rSessionPolicy\x12\x12\n" +
+	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x12\n" +
+	"\x04hash\x18\x02 \x01(\tR\x04hash\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\tR\aversion\x12.\n" +
+	"\x04mode\x18\x04 \x01(\x0e2\x1a.recfleet.v1.RecordingModeR\x04mode\x127\n" +
+	"\tretention\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\tretention\"j\n" +
 	"\bGeometry\x12\x14\n" +
 	"\x05width\x18\x01 \x01(\x05R\x05width\x12\x16\n" +
 	"\x06height\x18\x02 \x01(\x05R\x06height\x120\n" +
@@ -1922,7 +2076,12 @@ const file_recfleet_v1_session_proto_rawDesc = "" +
 	"\x16SESSION_STATE_COMPLETE\x10\x04\x12\x1d\n" +
 	"\x19SESSION_STATE_INTERRUPTED\x10\x05\x12\x17\n" +
 	"\x13SESSION_STATE_EMPTY\x10\x06\x12\x19\n" +
-	"\x15SESSION_STATE_REFUSED\x10\a*\x9e\x01\n" +
+	"\x15SESSION_STATE_REFUSED\x10\a*\x84\x01\n" +
+	"\rRecordingMode\x12\x1e\n" +
+	"\x1aRECORDING_MODE_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15RECORDING_MODE_STRICT\x10\x01\x12\x18\n" +
+	"\x14RECORDING_MODE_GRACE\x10\x02\x12\x1e\n" +
+	"\x1aRECORDING_MODE_BEST_EFFORT\x10\x03*\x9e\x01\n" +
 	"\fSegmentState\x12\x1d\n" +
 	"\x19SEGMENT_STATE_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14SEGMENT_STATE_SEALED\x10\x01\x12\x1a\n" +
@@ -1951,93 +2110,98 @@ func file_recfleet_v1_session_proto_rawDescGZIP() []byte {
 	return file_recfleet_v1_session_proto_rawDescData
 }
 
-var file_recfleet_v1_session_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_recfleet_v1_session_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_recfleet_v1_session_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_recfleet_v1_session_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_recfleet_v1_session_proto_goTypes = []any{
 	(SessionState)(0),              // 0: recfleet.v1.SessionState
-	(SegmentState)(0),              // 1: recfleet.v1.SegmentState
-	(*Session)(nil),                // 2: recfleet.v1.Session
-	(*Geometry)(nil),               // 3: recfleet.v1.Geometry
-	(*Monitor)(nil),                // 4: recfleet.v1.Monitor
-	(*Epoch)(nil),                  // 5: recfleet.v1.Epoch
-	(*Segment)(nil),                // 6: recfleet.v1.Segment
-	(*Gap)(nil),                    // 7: recfleet.v1.Gap
-	(*Recording)(nil),              // 8: recfleet.v1.Recording
-	(*ListSessionsRequest)(nil),    // 9: recfleet.v1.ListSessionsRequest
-	(*ListSessionsResponse)(nil),   // 10: recfleet.v1.ListSessionsResponse
-	(*GetSessionRequest)(nil),      // 11: recfleet.v1.GetSessionRequest
-	(*GetSessionResponse)(nil),     // 12: recfleet.v1.GetSessionResponse
-	(*StopSessionRequest)(nil),     // 13: recfleet.v1.StopSessionRequest
-	(*StopSessionResponse)(nil),    // 14: recfleet.v1.StopSessionResponse
-	(*WatchSessionsRequest)(nil),   // 15: recfleet.v1.WatchSessionsRequest
-	(*WatchSessionsResponse)(nil),  // 16: recfleet.v1.WatchSessionsResponse
-	(*HoldSessionRequest)(nil),     // 17: recfleet.v1.HoldSessionRequest
-	(*HoldSessionResponse)(nil),    // 18: recfleet.v1.HoldSessionResponse
-	(*ReleaseSessionRequest)(nil),  // 19: recfleet.v1.ReleaseSessionRequest
-	(*ReleaseSessionResponse)(nil), // 20: recfleet.v1.ReleaseSessionResponse
-	(*DeleteSessionRequest)(nil),   // 21: recfleet.v1.DeleteSessionRequest
-	(*DeleteSessionResponse)(nil),  // 22: recfleet.v1.DeleteSessionResponse
-	nil,                            // 23: recfleet.v1.Session.MetadataEntry
-	(*timestamppb.Timestamp)(nil),  // 24: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),    // 25: google.protobuf.Duration
+	(RecordingMode)(0),             // 1: recfleet.v1.RecordingMode
+	(SegmentState)(0),              // 2: recfleet.v1.SegmentState
+	(*Session)(nil),                // 3: recfleet.v1.Session
+	(*SessionPolicy)(nil),          // 4: recfleet.v1.SessionPolicy
+	(*Geometry)(nil),               // 5: recfleet.v1.Geometry
+	(*Monitor)(nil),                // 6: recfleet.v1.Monitor
+	(*Epoch)(nil),                  // 7: recfleet.v1.Epoch
+	(*Segment)(nil),                // 8: recfleet.v1.Segment
+	(*Gap)(nil),                    // 9: recfleet.v1.Gap
+	(*Recording)(nil),              // 10: recfleet.v1.Recording
+	(*ListSessionsRequest)(nil),    // 11: recfleet.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),   // 12: recfleet.v1.ListSessionsResponse
+	(*GetSessionRequest)(nil),      // 13: recfleet.v1.GetSessionRequest
+	(*GetSessionResponse)(nil),     // 14: recfleet.v1.GetSessionResponse
+	(*StopSessionRequest)(nil),     // 15: recfleet.v1.StopSessionRequest
+	(*StopSessionResponse)(nil),    // 16: recfleet.v1.StopSessionResponse
+	(*WatchSessionsRequest)(nil),   // 17: recfleet.v1.WatchSessionsRequest
+	(*WatchSessionsResponse)(nil),  // 18: recfleet.v1.WatchSessionsResponse
+	(*HoldSessionRequest)(nil),     // 19: recfleet.v1.HoldSessionRequest
+	(*HoldSessionResponse)(nil),    // 20: recfleet.v1.HoldSessionResponse
+	(*ReleaseSessionRequest)(nil),  // 21: recfleet.v1.ReleaseSessionRequest
+	(*ReleaseSessionResponse)(nil), // 22: recfleet.v1.ReleaseSessionResponse
+	(*DeleteSessionRequest)(nil),   // 23: recfleet.v1.DeleteSessionRequest
+	(*DeleteSessionResponse)(nil),  // 24: recfleet.v1.DeleteSessionResponse
+	nil,                            // 25: recfleet.v1.Session.MetadataEntry
+	(*timestamppb.Timestamp)(nil),  // 26: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),    // 27: google.protobuf.Duration
 }
 var file_recfleet_v1_session_proto_depIdxs = []int32{
 	0,  // 0: recfleet.v1.Session.state:type_name -> recfleet.v1.SessionState
-	23, // 1: recfleet.v1.Session.metadata:type_name -> recfleet.v1.Session.MetadataEntry
-	24, // 2: recfleet.v1.Session.start_time:type_name -> google.protobuf.Timestamp
-	24, // 3: recfleet.v1.Session.end_time:type_name -> google.protobuf.Timestamp
-	25, // 4: recfleet.v1.Session.recorded_duration:type_name -> google.protobuf.Duration
-	25, // 5: recfleet.v1.Session.gap_duration:type_name -> google.protobuf.Duration
-	5,  // 6: recfleet.v1.Session.epochs:type_name -> recfleet.v1.Epoch
-	6,  // 7: recfleet.v1.Session.segments:type_name -> recfleet.v1.Segment
-	7,  // 8: recfleet.v1.Session.gaps:type_name -> recfleet.v1.Gap
-	24, // 9: recfleet.v1.Session.delete_time:type_name -> google.protobuf.Timestamp
-	24, // 10: recfleet.v1.Session.hold_time:type_name -> google.protobuf.Timestamp
-	24, // 11: recfleet.v1.Session.expire_time:type_name -> google.protobuf.Timestamp
-	4,  // 12: recfleet.v1.Geometry.monitors:type_name -> recfleet.v1.Monitor
-	24, // 13: recfleet.v1.Epoch.start_time:type_name -> google.protobuf.Timestamp
-	3,  // 14: recfleet.v1.Epoch.geometry:type_name -> recfleet.v1.Geometry
-	1,  // 15: recfleet.v1.Segment.state:type_name -> recfleet.v1.SegmentState
-	24, // 16: recfleet.v1.Segment.start_time:type_name -> google.protobuf.Timestamp
-	24, // 17: recfleet.v1.Segment.end_time:type_name -> google.protobuf.Timestamp
-	8,  // 18: recfleet.v1.Segment.recording:type_name -> recfleet.v1.Recording
-	24, // 19: recfleet.v1.Gap.start_time:type_name -> google.protobuf.Timestamp
-	24, // 20: recfleet.v1.Gap.end_time:type_name -> google.protobuf.Timestamp
-	24, // 21: recfleet.v1.Recording.start_time:type_name -> google.protobuf.Timestamp
-	24, // 22: recfleet.v1.Recording.end_time:type_name -> google.protobuf.Timestamp
-	0,  // 23: recfleet.v1.ListSessionsRequest.states:type_name -> recfleet.v1.SessionState
-	24, // 24: recfleet.v1.ListSessionsRequest.started_after:type_name -> google.protobuf.Timestamp
-	24, // 25: recfleet.v1.ListSessionsRequest.started_before:type_name -> google.protobuf.Timestamp
-	24, // 26: recfleet.v1.ListSessionsRequest.ended_after:type_name -> google.protobuf.Timestamp
-	24, // 27: recfleet.v1.ListSessionsRequest.ended_before:type_name -> google.protobuf.Timestamp
-	24, // 28: recfleet.v1.ListSessionsRequest.active_at:type_name -> google.protobuf.Timestamp
-	2,  // 29: recfleet.v1.ListSessionsResponse.sessions:type_name -> recfleet.v1.Session
-	2,  // 30: recfleet.v1.GetSessionResponse.session:type_name -> recfleet.v1.Session
-	2,  // 31: recfleet.v1.StopSessionResponse.session:type_name -> recfleet.v1.Session
-	9,  // 32: recfleet.v1.WatchSessionsRequest.filter:type_name -> recfleet.v1.ListSessionsRequest
-	2,  // 33: recfleet.v1.WatchSessionsResponse.session:type_name -> recfleet.v1.Session
-	2,  // 34: recfleet.v1.HoldSessionResponse.session:type_name -> recfleet.v1.Session
-	2,  // 35: recfleet.v1.ReleaseSessionResponse.session:type_name -> recfleet.v1.Session
-	2,  // 36: recfleet.v1.DeleteSessionResponse.session:type_name -> recfleet.v1.Session
-	9,  // 37: recfleet.v1.SessionService.ListSessions:input_type -> recfleet.v1.ListSessionsRequest
-	11, // 38: recfleet.v1.SessionService.GetSession:input_type -> recfleet.v1.GetSessionRequest
-	13, // 39: recfleet.v1.SessionService.StopSession:input_type -> recfleet.v1.StopSessionRequest
-	15, // 40: recfleet.v1.SessionService.WatchSessions:input_type -> recfleet.v1.WatchSessionsRequest
-	17, // 41: recfleet.v1.SessionService.HoldSession:input_type -> recfleet.v1.HoldSessionRequest
-	19, // 42: recfleet.v1.SessionService.ReleaseSession:input_type -> recfleet.v1.ReleaseSessionRequest
-	21, // 43: recfleet.v1.SessionService.DeleteSession:input_type -> recfleet.v1.DeleteSessionRequest
-	10, // 44: recfleet.v1.SessionService.ListSessions:output_type -> recfleet.v1.ListSessionsResponse
-	12, // 45: recfleet.v1.SessionService.GetSession:output_type -> recfleet.v1.GetSessionResponse
-	14, // 46: recfleet.v1.SessionService.StopSession:output_type -> recfleet.v1.StopSessionResponse
-	16, // 47: recfleet.v1.SessionService.WatchSessions:output_type -> recfleet.v1.WatchSessionsResponse
-	18, // 48: recfleet.v1.SessionService.HoldSession:output_type -> recfleet.v1.HoldSessionResponse
-	20, // 49: recfleet.v1.SessionService.ReleaseSession:output_type -> recfleet.v1.ReleaseSessionResponse
-	22, // 50: recfleet.v1.SessionService.DeleteSession:output_type -> recfleet.v1.DeleteSessionResponse
-	44, // [44:51] is the sub-list for method output_type
-	37, // [37:44] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	25, // 1: recfleet.v1.Session.metadata:type_name -> recfleet.v1.Session.MetadataEntry
+	26, // 2: recfleet.v1.Session.start_time:type_name -> google.protobuf.Timestamp
+	26, // 3: recfleet.v1.Session.end_time:type_name -> google.protobuf.Timestamp
+	27, // 4: recfleet.v1.Session.recorded_duration:type_name -> google.protobuf.Duration
+	27, // 5: recfleet.v1.Session.gap_duration:type_name -> google.protobuf.Duration
+	7,  // 6: recfleet.v1.Session.epochs:type_name -> recfleet.v1.Epoch
+	8,  // 7: recfleet.v1.Session.segments:type_name -> recfleet.v1.Segment
+	9,  // 8: recfleet.v1.Session.gaps:type_name -> recfleet.v1.Gap
+	26, // 9: recfleet.v1.Session.delete_time:type_name -> google.protobuf.Timestamp
+	26, // 10: recfleet.v1.Session.hold_time:type_name -> google.protobuf.Timestamp
+	26, // 11: recfleet.v1.Session.expire_time:type_name -> google.protobuf.Timestamp
+	4,  // 12: recfleet.v1.Session.policy:type_name -> recfleet.v1.SessionPolicy
+	1,  // 13: recfleet.v1.SessionPolicy.mode:type_name -> recfleet.v1.RecordingMode
+	27, // 14: recfleet.v1.SessionPolicy.retention:type_name -> google.protobuf.Duration
+	6,  // 15: recfleet.v1.Geometry.monitors:type_name -> recfleet.v1.Monitor
+	26, // 16: recfleet.v1.Epoch.start_time:type_name -> google.protobuf.Timestamp
+	5,  // 17: recfleet.v1.Epoch.geometry:type_name -> recfleet.v1.Geometry
+	2,  // 18: recfleet.v1.Segment.state:type_name -> recfleet.v1.SegmentState
+	26, // 19: recfleet.v1.Segment.start_time:type_name -> google.protobuf.Timestamp
+	26, // 20: recfleet.v1.Segment.end_time:type_name -> google.protobuf.Timestamp
+	10, // 21: recfleet.v1.Segment.recording:type_name -> recfleet.v1.Recording
+	26, // 22: recfleet.v1.Gap.start_time:type_name -> google.protobuf.Timestamp
+	26, // 23: recfleet.v1.Gap.end_time:type_name -> google.protobuf.Timestamp
+	26, // 24: recfleet.v1.Recording.start_time:type_name -> google.protobuf.Timestamp
+	26, // 25: recfleet.v1.Recording.end_time:type_name -> google.protobuf.Timestamp
+	0,  // 26: recfleet.v1.ListSessionsRequest.states:type_name -> recfleet.v1.SessionState
+	26, // 27: recfleet.v1.ListSessionsRequest.started_after:type_name -> google.protobuf.Timestamp
+	26, // 28: recfleet.v1.ListSessionsRequest.started_before:type_name -> google.protobuf.Timestamp
+	26, // 29: recfleet.v1.ListSessionsRequest.ended_after:type_name -> google.protobuf.Timestamp
+	26, // 30: recfleet.v1.ListSessionsRequest.ended_before:type_name -> google.protobuf.Timestamp
+	26, // 31: recfleet.v1.ListSessionsRequest.active_at:type_name -> google.protobuf.Timestamp
+	3,  // 32: recfleet.v1.ListSessionsResponse.sessions:type_name -> recfleet.v1.Session
+	3,  // 33: recfleet.v1.GetSessionResponse.session:type_name -> recfleet.v1.Session
+	3,  // 34: recfleet.v1.StopSessionResponse.session:type_name -> recfleet.v1.Session
+	11, // 35: recfleet.v1.WatchSessionsRequest.filter:type_name -> recfleet.v1.ListSessionsRequest
+	3,  // 36: recfleet.v1.WatchSessionsResponse.session:type_name -> recfleet.v1.Session
+	3,  // 37: recfleet.v1.HoldSessionResponse.session:type_name -> recfleet.v1.Session
+	3,  // 38: recfleet.v1.ReleaseSessionResponse.session:type_name -> recfleet.v1.Session
+	3,  // 39: recfleet.v1.DeleteSessionResponse.session:type_name -> recfleet.v1.Session
+	11, // 40: recfleet.v1.SessionService.ListSessions:input_type -> recfleet.v1.ListSessionsRequest
+	13, // 41: recfleet.v1.SessionService.GetSession:input_type -> recfleet.v1.GetSessionRequest
+	15, // 42: recfleet.v1.SessionService.StopSession:input_type -> recfleet.v1.StopSessionRequest
+	17, // 43: recfleet.v1.SessionService.WatchSessions:input_type -> recfleet.v1.WatchSessionsRequest
+	19, // 44: recfleet.v1.SessionService.HoldSession:input_type -> recfleet.v1.HoldSessionRequest
+	21, // 45: recfleet.v1.SessionService.ReleaseSession:input_type -> recfleet.v1.ReleaseSessionRequest
+	23, // 46: recfleet.v1.SessionService.DeleteSession:input_type -> recfleet.v1.DeleteSessionRequest
+	12, // 47: recfleet.v1.SessionService.ListSessions:output_type -> recfleet.v1.ListSessionsResponse
+	14, // 48: recfleet.v1.SessionService.GetSession:output_type -> recfleet.v1.GetSessionResponse
+	16, // 49: recfleet.v1.SessionService.StopSession:output_type -> recfleet.v1.StopSessionResponse
+	18, // 50: recfleet.v1.SessionService.WatchSessions:output_type -> recfleet.v1.WatchSessionsResponse
+	20, // 51: recfleet.v1.SessionService.HoldSession:output_type -> recfleet.v1.HoldSessionResponse
+	22, // 52: recfleet.v1.SessionService.ReleaseSession:output_type -> recfleet.v1.ReleaseSessionResponse
+	24, // 53: recfleet.v1.SessionService.DeleteSession:output_type -> recfleet.v1.DeleteSessionResponse
+	47, // [47:54] is the sub-list for method output_type
+	40, // [40:47] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_recfleet_v1_session_proto_init() }
@@ -2050,8 +2214,8 @@ func file_recfleet_v1_session_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_recfleet_v1_session_proto_rawDesc), len(file_recfleet_v1_session_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   22,
+			NumEnums:      3,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
