@@ -17,10 +17,12 @@ compiler=(gcc libc6-dev)
 database=(postgresql)
 # Hosts in network namespaces, whose network tests can cut.
 network=(iproute2)
+# A message bus of their own, on which tests play the login manager.
+bus=(dbus-daemon)
 
 case "${1-}" in
 demo) packages=("${recorder[@]}" "${desktop[@]}") ;;
-test) packages=("${recorder[@]}" "${desktop[@]}" "${compiler[@]}" "${database[@]}" "${network[@]}") ;;
+test) packages=("${recorder[@]}" "${desktop[@]}" "${compiler[@]}" "${database[@]}" "${network[@]}" "${bus[@]}") ;;
 bench) packages=("${recorder[@]}" "${desktop[@]}" "${database[@]}" "${browser[@]}") ;;
 *)
 	echo "usage: tools/packages.sh demo|test|bench" >&2

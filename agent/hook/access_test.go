@@ -20,7 +20,7 @@ const nobody = 65534
 
 func find(t *testing.T, display string) seat.Seat {
 	t.Helper()
-	at, err := seat.Finder{}.Find(seat.Want{Display: display})
+	at, err := seat.Finder{}.Find(t.Context(), seat.Want{Display: display})
 	if err != nil {
 		t.Fatal(err)
 	}

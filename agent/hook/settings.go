@@ -28,6 +28,8 @@ type Settings struct {
 	SpoolDir        string            `json:"spool_dir,omitempty"`
 	MaxSpoolBytes   int64             `json:"max_spool_bytes,omitempty"`
 	Metadata        map[string]string `json:"meta,omitempty"`
+	// SystemBus is the address of the bus on which the login manager is asked; empty for the system's.
+	SystemBus string `json:"system_bus,omitempty"`
 	// Sitting is given by start, not by people.
 	Sitting string `json:"sitting,omitempty"`
 }

@@ -34,7 +34,7 @@ func (c *command) desktop(ctx context.Context, s *hook.Settings) (at seat.Seat, 
 			access.Fallback = path
 		}
 	}
-	if access.Seat, err = (seat.Finder{Root: c.root}).Await(ctx, want); err != nil {
+	if access.Seat, err = (seat.Finder{Root: c.root, Bus: s.SystemBus}).Await(ctx, want); err != nil {
 		return at, "", program.BadInput(err)
 	}
 	if authority, err = access.Open(ctx); err != nil {

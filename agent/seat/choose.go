@@ -72,8 +72,8 @@ func (w *world) none(want Want, idle []string) error {
 
 // wayland reports whether the active session is one.
 func (w *world) wayland(want Want) bool {
-	return slices.ContainsFunc(w.sessions, func(l login) bool {
-		return l.active && l.kind == "wayland" && (want.User == "" || l.user == want.User || strconv.Itoa(l.uid) == want.User)
+	return slices.ContainsFunc(w.sessions, func(l Login) bool {
+		return l.Active && l.Type == "wayland" && (want.User == "" || l.User == want.User || strconv.Itoa(l.UID) == want.User)
 	})
 }
 
@@ -108,11 +108,13 @@ func (w *world) judge(display string, want Want) (candidate, bool) {
 func (w *world) seated(c *candidate) bool {
 	users, guests, roots := w.uids(c.Display)
 	for _, l := range w.sessions {
-		if l.kind != "x11" || l.display != c.Display && (l.display != "" || !slices.Contains(users, l.uid)) {
+		if l.Type != "x11" || l.Display != c.Display && (l.Display != "" || !slices.Contains(users, l.UID)) {
 			continue
 		}
-		c.set(l.uid, l.user, "logind", rankManaged)
-		if l.active {
+		c.set(l.UID, l.User, "logind", rankManaged)
+		c.Login = &l
+		// Where it does not say which display, a server that its user started beside it may not be taken for it.
+		if l.Active && (l.Display != "" || c.Server.PID == 0 || c.Server.managed()) {
 			c.rank = rankActive
 			return true
 		}
@@ -133,8 +135,8 @@ func (w *world) seated(c *candidate) bool {
 		return true
 	}
 	for _, l := range w.utmp {
-		if l.display == c.Display {
-			c.set(w.uid(l.user), l.user, "utmp", rankManaged)
+		if l.Display == c.Display {
+			c.set(w.uid(l.User), l.User, "utmp", rankManaged)
 			return true
 		}
 	}

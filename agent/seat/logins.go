@@ -2,6 +2,7 @@ package seat
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"os"
 	"strconv"
@@ -15,19 +16,62 @@ const (
 	maxUtmp        = 4 << 20
 )
 
-// login is one login as somebody keeps record of it.
-type login struct {
-	uid     int
-	user    string
-	display string
-	kind    string // x11, wayland, tty, ...
-	active  bool
+// Login is one login as somebody keeps record of it.
+type Login struct {
+	// ID is the login manager's; empty where another told of it.
+	ID   string
+	UID  int
+	User string
+	// Display is empty where the login manager knows of none.
+	Display string
+	// Type is "x11" or "wayland".
+	Type string
+	// Seat such as "seat0"; empty for a login from elsewhere.
+	Seat string
+	// Leader is the process that the login began with, 0 where it is not known.
+	Leader int
+	// Active says that it is the one that its seat shows.
+	Active bool
 }
 
-// sessions reads the login manager's files of graphical sessions that people have. Login screens are none of them.
-func (f Finder) sessions() []login {
+// session is what the login manager says of one.
+type session struct {
+	id, uid, user, seat, kind, class, state, display, leader string
+	active                                                   bool
+}
+
+// login returns it as a graphical session that a person has; false where it is none. Login screens are none.
+func (s session) login() (Login, bool) {
+	uid, err := strconv.Atoi(s.uid)
+	l := Login{ID: s.id, UID: uid, User: strings.ToValidUTF8(s.user, "?"), Type: s.kind, Seat: s.seat, Active: s.active}
+	if err != nil || uid < 0 || s.state == "closing" || s.class != "user" {
+		return l, false
+	}
+	if s.leader != "" {
+		if l.Leader, err = strconv.Atoi(s.leader); err != nil || l.Leader < 0 {
+			return l, false
+		}
+	}
+	if l.User == "" {
+		l.User = "uid " + s.uid
+	}
+	l.Display, _ = local(s.display)
+	return l, l.Type == "x11" || l.Type == "wayland"
+}
+
+// sessions asks the login manager or, where it does not answer, reads its files.
+func (f Finder) sessions(ctx context.Context) []Login {
+	all, err := f.ask(ctx)
+	if err != nil {
+		all = f.filed()
+	}
+	return all
+}
+
+// filed reads the login manager's files, whose form it does not promise.
+func (f Finder) filed() []Login {
 	entries, _ := os.ReadDir(f.path("run/systemd/sessions"))
-	var all []login
+	var all []Login
 	for _, e := range entries[:min(len(entries), maxSessions)] {
 		if !e.Type().IsRegular() { // there are pipes beside them
 			continue
@@ -36,7 +80,8 @@ func (f Finder) sessions() []login {
 		if err != nil {
 			continue
 		}
-		if l, ok := parseSession(b); ok && f.lives(b) {
+		if l, ok := parseSession(b); ok && f.lives(l) {
+			l.ID = e.Name()
 			all = append(all, l)
 		}
 	}
@@ -44,15 +89,11 @@ func (f Finder) sessions() []login {
 }
 
 // lives reports whether the process that leads a session is still there.
-func (f Finder) lives(session []byte) bool {
-	leader := fields(session)["LEADER"]
-	if leader == "" {
+func (f Finder) lives(l Login) bool {
+	if l.Leader == 0 {
 		return true
 	}
-	if _, err := strconv.Atoi(leader); err != nil {
-		return false
-	}
-	_, err := os.Stat(f.path("proc", leader))
+	_, err := os.Stat(f.path("proc", strconv.Itoa(l.Leader)))
 	return err == nil
 }
 
@@ -66,18 +107,12 @@ func fields(b []byte) map[string]string {
 	return m
 }
 
-func parseSession(b []byte) (login, bool) {
+func parseSession(b []byte) (Login, bool) {
 	m := fields(b)
-	uid, err := strconv.Atoi(m["UID"])
-	l := login{uid: uid, user: m["USER"], kind: m["TYPE"], active: m["ACTIVE"] == "1"}
-	if err != nil || uid < 0 || m["STATE"] == "closing" || m["CLASS"] != "user" {
-		return l, false
-	}
-	if l.user == "" {
-		l.user = "uid " + strconv.Itoa(uid)
-	}
-	l.display, _ = local(m["DISPLAY"])
-	return l, l.kind == "x11" || l.kind == "wayland"
+	return session{
+		uid: m["UID"], user: m["USER"], seat: m["SEAT"], kind: m["TYPE"], class: m["CLASS"], state: m["STATE"], display: m["DISPLAY"],
+		leader: m["LEADER"], active: m["ACTIVE"] == "1",
+	}.login()
 }
 
 // utmpRecord is one entry of the record of logins on 64-bit Linux.
@@ -94,7 +129,7 @@ type utmpRecord struct {
 
 const userProcess = 7
 
-func (f Finder) utmp() []login {
+func (f Finder) utmp() []Login {
 	b, err := readSome(f.path("run/utmp"), maxUtmp)
 	if err != nil {
 		b, err = readSome(f.path("var/run/utmp"), maxUtmp)
@@ -108,8 +143,8 @@ func (f Finder) utmp() []login {
 	})
 }
 
-func parseUtmp(b []byte, lives func(int32) bool) []login {
-	var all []login
+func parseUtmp(b []byte, lives func(int32) bool) []Login {
+	var all []Login
 	size := binary.Size(utmpRecord{})
 	for ; len(b) >= size; b = b[size:] {
 		var r utmpRecord
@@ -121,7 +156,7 @@ func parseUtmp(b []byte, lives func(int32) bool) []login {
 		}
 		for _, where := range [][]byte{r.Line[:], r.Host[:]} {
 			if d, ok := local(text(where)); ok && text(r.User[:]) != "" {
-				all = append(all, login{uid: -1, user: text(r.User[:]), display: d, kind: "x11"})
+				all = append(all, Login{UID: -1, User: text(r.User[:]), Display: d, Type: "x11"})
 				break
 			}
 		}

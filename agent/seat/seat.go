@@ -1,9 +1,10 @@
 // Package seat finds the desktop that is to be recorded: which X display, whose, and by which server.
 //
-// In come what the system says of itself: the login manager's session files, the running processes, the sockets of X servers, the
-// record of logins. Out comes one seat, or why there is none. What always holds: nothing is hard-coded and nothing is read from
-// this process's environment; a process counts as the server of a display only where it holds the display's socket, so that
-// nobody can put a server of their own in front of the one that is shown; what users can write is data, bounded, and never run.
+// In come what the system says of itself: what the login manager answers, or else its files, the running processes, the sockets
+// of X servers, the record of logins. Out comes one seat, or why there is none. What always holds: nothing is hard-coded and
+// nothing is read from this process's environment; a process counts as the server of a display only where it holds the display's
+// socket, so that nobody can put a server of their own in front of the one that is shown; what users can write is data, bounded,
+// and never run.
 package seat
 
 import (
@@ -50,6 +51,8 @@ type Seat struct {
 	Server Server
 	// Client is one of the user's processes on the display, nil where none was found.
 	Client *Client
+	// Login is what the login manager says of it, nil where that did not tell.
+	Login *Login
 	// Source is what told of it: "logind", "processes", "utmp", "socket" or "given".
 	Source string
 }
@@ -58,6 +61,8 @@ type Seat struct {
 type Finder struct {
 	// Root is the folder below which the system lies: "/", but for tests.
 	Root string
+	// Bus is the address of the system's bus; empty for the one that a system has.
+	Bus string
 }
 
 func (f Finder) path(elem ...string) string {
@@ -71,7 +76,7 @@ func (f Finder) path(elem ...string) string {
 // Await looks until it finds a seat or ctx is done; the pauses grow up to two seconds. ErrSeveral and ErrWayland are final.
 func (f Finder) Await(ctx context.Context, want Want) (Seat, error) {
 	for pause := firstPause; ; pause = min(2*pause, maxPause) {
-		s, err := f.Find(want)
+		s, err := f.Find(ctx, want)
 		if err == nil || !errors.Is(err, ErrNone) {
 			return s, err
 		}
@@ -86,7 +91,7 @@ func (f Finder) Await(ctx context.Context, want Want) (Seat, error) {
 }
 
 // Find looks once.
-func (f Finder) Find(want Want) (Seat, error) {
+func (f Finder) Find(ctx context.Context, want Want) (Seat, error) {
 	if want.Display != "" {
 		d, ok := local(want.Display)
 		if !ok {
@@ -94,7 +99,7 @@ func (f Finder) Find(want Want) (Seat, error) {
 		}
 		want.Display = d
 	}
-	w, err := f.look()
+	w, err := f.look(ctx)
 	if err != nil {
 		return Seat{}, err
 	}
@@ -117,13 +122,13 @@ type world struct {
 	servers  []Server
 	sockets  []string // displays with a socket that is not known to be dead
 	clients  []Client
-	sessions []login
-	utmp     []login
+	sessions []Login
+	utmp     []Login
 	names    map[int]string
 }
 
-func (f Finder) look() (*world, error) {
-	w := &world{names: f.users(), sessions: f.sessions(), utmp: f.utmp()}
+func (f Finder) look(ctx context.Context) (*world, error) {
+	w := &world{names: f.users(), sessions: f.sessions(ctx), utmp: f.utmp()}
 	listening := f.listening()
 	var err error
 	if w.servers, w.clients, err = f.processes(listening); err != nil {

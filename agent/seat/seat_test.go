@@ -69,7 +69,7 @@ func (s *system) session(id string, lines ...string) {
 	s.write("run/systemd/sessions/"+id, "# private\n"+strings.Join(lines, "\n")+"\n")
 }
 
-func (s *system) find(want Want) (Seat, error) { return Finder{Root: s.root}.Find(want) }
+func (s *system) find(want Want) (Seat, error) { return Finder{Root: s.root}.Find(s.t.Context(), want) }
 
 func (s *system) expect(want Want, display, user, source string) Seat {
 	s.t.Helper()
@@ -212,11 +212,11 @@ func TestAwaitSeesTheLogin(t *testing.T) {
 
 func TestRealServer(t *testing.T) {
 	x := desktop.StartConfig(t, desktop.Config{Width: 320, Height: 240, Locked: true})
-	got, err := Finder{}.Find(Want{Display: x.Display()})
+	got, err := Finder{}.Find(t.Context(), Want{Display: x.Display()})
 	if err != nil || got.Server.PID != x.Pid() || got.Server.Authority != x.Authority() || got.UID != os.Getuid() {
 		t.Errorf("found %+v, %v", got, err)
 	}
-	if _, err := (Finder{}).Find(Want{Display: ":9973"}); !errors.Is(err, ErrNone) {
+	if _, err := (Finder{}).Find(t.Context(), Want{Display: ":9973"}); !errors.Is(err, ErrNone) {
 		t.Errorf("a display that is not there: %v", err)
 	}
 }
