@@ -55,7 +55,7 @@ func rescue(ctx context.Context, tx *txn, j *Job, r Rescue, now time.Time) error
 		return err
 	}
 	j.State = next
-	return nil
+	return tally(ctx, tx, tallyRescue, "", 0)
 }
 
 func setQuarantineCause(ctx context.Context, tx *txn, j Job, cause QuarantineCause) error {

@@ -7,10 +7,13 @@ import (
 	"time"
 )
 
-// addTotals fills in the totals of sessions.
+// addTotals fills in the totals of sessions, and since when nothing is recorded of them.
 func addTotals(ctx context.Context, tx *txn, sessions []Session) error {
 	if len(sessions) == 0 {
 		return nil
+	}
+	if err := addUnrecorded(ctx, tx, sessions); err != nil {
+		return err
 	}
 	at := make(map[string]*Totals, len(sessions))
 	marks := make([]string, 0, len(sessions))

@@ -1,0 +1,95 @@
+package catalog
+
+import (
+	"context"
+	"strings"
+	"time"
+)
+
+// The tallies; see migration 8.
+const (
+	tallyGap     = "gap"     // by cause
+	tallySegment = "segment" // by the party that sealed it
+	tallyRescue  = "rescue"
+)
+
+const (
+	// maxLabels bounds the labels of a tally, some of which agents make up; what comes later is tallied as otherLabel.
+	maxLabels  = 64
+	otherLabel = "other"
+)
+
+// tally adds to a running total in the transaction that makes what it counts.
+func tally(ctx context.Context, tx *txn, name, label string, amount time.Duration) error {
+	n, err := exec(ctx, tx, `UPDATE tallies SET times = times + 1, amount = amount + $1 WHERE name = $2 AND label = $3`, int64(amount), name, label)
+	if err != nil || n > 0 {
+		return err
+	}
+	var labels int
+	if err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM tallies WHERE name = $1`, name).Scan(&labels); err != nil {
+		return err
+	}
+	if labels >= maxLabels {
+		label = otherLabel
+	}
+	_, err = exec(ctx, tx, `
+		INSERT INTO tallies (name, label, times, amount) VALUES ($1, $2, 1, $3)
+		ON CONFLICT (name, label) DO UPDATE SET times = tallies.times + 1, amount = tallies.amount + excluded.amount`, name, label, int64(amount))
+	return err
+}
+
+// MarkUnrecorded notes since when nothing is recorded of a session though its user is active; the zero time says that this is
+// over. It changes nothing where a time is noted already, or where the agent may not bring any more.
+func (c *Catalog) MarkUnrecorded(ctx context.Context, id string, since time.Time) error {
+	err := c.update(ctx, func(tx *txn) error {
+		if since.IsZero() {
+			_, err := exec(ctx, tx, `DELETE FROM unrecorded WHERE session_id = $1`, id)
+			return err
+		}
+		s, err := session(ctx, tx, id)
+		if err != nil || !s.State.Capturing() {
+			return err
+		}
+		_, err = exec(ctx, tx, `INSERT INTO unrecorded (session_id, since) VALUES ($1, $2) ON CONFLICT (session_id) DO NOTHING`, id, nanos(since))
+		return err
+	})
+	return wrap("mark session unrecorded", id, err)
+}
+
+// Unrecorded returns the sessions of which nothing is recorded though their users are active, and since when.
+func (c *Catalog) Unrecorded(ctx context.Context) (found map[string]time.Time, err error) {
+	found = map[string]time.Time{}
+	err = c.view(ctx, func(tx *txn) error {
+		return rows(ctx, tx, func(row scanner) error {
+			var id string
+			var since time.Time
+			err := row.Scan(&id, instant{&since})
+			found[id] = since
+			return err
+		}, `SELECT session_id, since FROM unrecorded`)
+	})
+	return found, wrap("read", "unrecorded sessions", err)
+}
+
+// addUnrecorded fills in since when nothing is recorded of sessions that capture.
+func addUnrecorded(ctx context.Context, tx *txn, sessions []Session) error {
+	at := map[string]*Session{}
+	var q statement
+	var marks []string
+	for i := range sessions {
+		if s := &sessions[i]; s.State.Capturing() {
+			at[s.ID] = s
+			marks = append(marks, q.arg(s.ID))
+		}
+	}
+	if len(marks) == 0 {
+		return nil
+	}
+	return rows(ctx, tx, func(row scanner) error {
+		var id string
+		var since time.Time
+		err := row.Scan(&id, instant{&since})
+		at[id].Unrecorded = since
+		return err
+	}, `SELECT session_id, since FROM unrecorded WHERE session_id IN (`+strings.Join(marks, ", ")+`)`, q.args...)
+}
