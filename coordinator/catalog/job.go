@@ -20,6 +20,10 @@ type Job struct {
 	LeaseEnd   time.Time // zero where it is not leased
 	Encoder    string    // the one that holds or held the last lease
 	Detail     string    // of the last failure
+	Priority   Priority
+	Pool       string // the label of the encoders that it is for; empty for any
+
+	turn int64 // among the jobs of its pool and priority
 }
 
 // JobID names the job of a segment.
@@ -34,7 +38,7 @@ const (
 	JobRunning     JobState = "running"     // the encoder's report, or the rescue of a lease that ran out
 	JobRetryable   JobState = "retryable"   // an encoder that leases it, once its time has come
 	JobCompleted   JobState = "completed"   // final: the mp4 is in the archive
-	JobQuarantined JobState = "quarantined" // final: it failed on its content, or its leases ran out, too often
+	JobQuarantined JobState = "quarantined" // an administrator's retry; it failed on its content, or its leases ran out, too often
 )
 
 // Become returns nil where a job may go from s to next, and ErrTransition otherwise. It is the whole machine.
@@ -45,7 +49,9 @@ func (s JobState) Become(next JobState) error {
 		ok = next == JobRunning
 	case JobRunning:
 		ok = next == JobCompleted || next == JobRetryable || next == JobQuarantined || next == JobAvailable
-	case JobCompleted, JobQuarantined:
+	case JobQuarantined:
+		ok = next == JobAvailable
+	case JobCompleted:
 	}
 	if !ok {
 		return fmt.Errorf("job from %q to %q: %w", s, next, ErrTransition)

@@ -9,73 +9,6 @@ import (
 	"time"
 )
 
-// candidates is how many of the oldest waiting jobs are looked at to share the encoders between sessions.
-const candidates = 256
-
-// HasWork reports whether a job can be leased now. It only reads.
-func (c *Catalog) HasWork(ctx context.Context, now time.Time) (bool, error) {
-	var n int
-	err := c.read.QueryRowContext(ctx, `SELECT COUNT(*) FROM (SELECT 1 FROM jobs WHERE state IN ($1, $2) AND available_time <= $3 LIMIT 1) AS w`,
-		JobAvailable, JobRetryable, nanos(now)).Scan(&n)
-	if err != nil {
-		return false, fmt.Errorf("look for jobs: %w", err)
-	}
-	return n > 0, nil
-}
-
-// LeaseJobs leases at most limit jobs to an encoder until a time, the oldest first, those of sessions with the fewest running
-// jobs before the others. Each call leases anew: it is not idempotent.
-func (c *Catalog) LeaseJobs(ctx context.Context, encoder string, limit int, now, until time.Time) (leased []Leased, err error) {
-	err = c.update(ctx, func(tx *txn) error {
-		leased = nil
-		waiting, err := jobsWhere(ctx, tx, `state IN ($1, $2) AND available_time <= $3 ORDER BY available_time, session_id, segment LIMIT $4`+tx.dialect.skip,
-			JobAvailable, JobRetryable, nanos(now), candidates)
-		if err != nil || len(waiting) == 0 {
-			return err
-		}
-		running := map[string]int{}
-		if err := rows(ctx, tx, func(row scanner) error {
-			var session string
-			var n int
-			err := row.Scan(&session, &n)
-			running[session] = n
-			return err
-		}, `SELECT session_id, COUNT(*) FROM jobs WHERE state = $1 GROUP BY session_id`, JobRunning); err != nil {
-			return err
-		}
-		for _, j := range fair(waiting, running, limit) {
-			l, err := lease(ctx, tx, j, encoder, until)
-			if err != nil {
-				return err
-			}
-			leased = append(leased, l)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("lease jobs to encoder %s: %w", encoder, err)
-	}
-	return leased, nil
-}
-
-// fair picks at most limit of the waiting jobs, which are in the order of their age: each time the oldest one of the sessions
-// with the fewest running jobs. It counts its picks in running.
-func fair(waiting []Job, running map[string]int, limit int) []Job {
-	var picked []Job
-	for len(picked) < limit && len(waiting) > 0 {
-		best := 0
-		for i, j := range waiting {
-			if running[j.Session] < running[waiting[best].Session] {
-				best = i
-			}
-		}
-		running[waiting[best].Session]++
-		picked = append(picked, waiting[best])
-		waiting = slices.Delete(waiting, best, best+1)
-	}
-	return picked
-}
-
 func lease(ctx context.Context, tx *txn, j Job, encoder string, until time.Time) (Leased, error) {
 	if err := j.State.Become(JobRunning); err != nil {
 		return Leased{}, err
@@ -282,11 +215,11 @@ func jobsWhere(ctx context.Context, tx *txn, where string, args ...any) (found [
 	err = rows(ctx, tx, func(row scanner) error {
 		var j Job
 		err := row.Scan(&j.ID, &j.Session, &j.Segment, &j.State, &j.Generation, &j.Failures, &j.Setbacks, instant{&j.Created},
-			instant{&j.Available}, instant{&j.LeaseEnd}, &j.Encoder, &j.Detail, &j.Rescues)
+			instant{&j.Available}, instant{&j.LeaseEnd}, &j.Encoder, &j.Detail, &j.Rescues, &j.Priority, &j.Pool, &j.turn)
 		found = append(found, j)
 		return err
 	}, `SELECT id, session_id, segment, state, generation, failures, setbacks, created_time, available_time, lease_end_time,
-		encoder_id, detail, rescues FROM jobs WHERE `+where, args...)
+		encoder_id, detail, rescues, priority, pool, turn FROM jobs WHERE `+where, args...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}

@@ -2,8 +2,6 @@ package catalog
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -91,18 +89,12 @@ type pageToken struct {
 	End      int64  `json:"e,omitempty"`
 }
 
-const maxPageToken = 512
-
 func (f Filter) token(last Session) string {
 	t := pageToken{Filter: f.fingerprint(), Position: last.position}
 	if f.Order == OrderEnd {
 		t.End = nanos(last.End)
 	}
-	b, err := json.Marshal(t)
-	if err != nil {
-		return "" // strings and numbers marshal
-	}
-	return base64.RawURLEncoding.EncodeToString(b)
+	return writeToken(t)
 }
 
 // parseToken returns nil for the first page.
@@ -110,15 +102,8 @@ func (f Filter) parseToken(token string) (*cursor, error) {
 	if token == "" {
 		return nil, nil
 	}
-	if len(token) > maxPageToken {
-		return nil, ErrPageToken
-	}
-	b, err := base64.RawURLEncoding.DecodeString(token)
-	if err != nil {
-		return nil, ErrPageToken
-	}
 	var t pageToken
-	if json.Unmarshal(b, &t) != nil || t.Filter != f.fingerprint() || t.Position <= 0 || t.End < 0 {
+	if !readToken(token, &t) || t.Filter != f.fingerprint() || t.Position <= 0 || t.End < 0 {
 		return nil, ErrPageToken
 	}
 	if t.End == 0 {

@@ -93,7 +93,7 @@ func load(ctx context.Context, tx *txn, some []Detail, last *int64) error {
 		at = s.position
 		sessions.add(s.ID, s.RequestID, string(s.State), s.StateReason, s.User, s.Stack, s.Fleet, s.Instance, metadata, s.AgentVersion,
 			s.ArchivePrefix, s.FrameRate, int64(s.SegmentLength), s.SegmentBytes, nanos(s.Start), nanos(s.Created), nanos(s.End), nanos(s.Lost),
-			s.StopReason, s.EndReason, string(s.EndedBy), s.LastSegment, s.LastEvent, s.position, lengthClass(s.Start, s.End), nanos(s.Deleted))
+			s.StopReason, s.EndReason, string(s.EndedBy), s.LastSegment, s.LastEvent, s.position, lengthClass(s.Start, s.End), nanos(s.Deletion.Done))
 		words.add(s.position, tx.dialect.terms(termsOf(s)))
 		for _, e := range d.Epochs {
 			monitors, err := marshal(e.Geometry.Monitors)

@@ -16,11 +16,11 @@ func TestMachines(t *testing.T) {
 		})
 	check(t, []SegmentState{SegmentSealed, SegmentEncoding, SegmentArchived, SegmentQuarantined}, map[[2]SegmentState]bool{
 		{SegmentSealed, SegmentEncoding}: true, {SegmentEncoding, SegmentSealed}: true, {SegmentEncoding, SegmentArchived}: true,
-		{SegmentEncoding, SegmentQuarantined}: true,
+		{SegmentEncoding, SegmentQuarantined}: true, {SegmentQuarantined, SegmentSealed}: true,
 	})
 	check(t, []JobState{JobAvailable, JobRunning, JobRetryable, JobCompleted, JobQuarantined}, map[[2]JobState]bool{
 		{JobAvailable, JobRunning}: true, {JobRetryable, JobRunning}: true, {JobRunning, JobCompleted}: true, {JobRunning, JobRetryable}: true,
-		{JobRunning, JobQuarantined}: true, {JobRunning, JobAvailable}: true,
+		{JobRunning, JobQuarantined}: true, {JobRunning, JobAvailable}: true, {JobQuarantined, JobAvailable}: true,
 	})
 }
 

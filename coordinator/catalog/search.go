@@ -54,14 +54,16 @@ func (d dialect) match(q query) string {
 	})
 }
 
-// refresh brings what a session is found by to the present form; every change of a session's state, metadata, end or
+// refresh brings what a session is found by, and when its retention ends, to the present form; every change of a session's state, metadata, end or
 // deletion ends with it.
 func refresh(ctx context.Context, tx *txn, id string) error {
 	s, err := scanSession(tx.QueryRowContext(ctx, selectSession+` WHERE id = $1`, id))
 	if err != nil {
 		return err
 	}
-	if _, err := exec(ctx, tx, `UPDATE sessions SET length_class = $1 WHERE id = $2 AND length_class <> $1`, lengthClass(s.Start, s.End), id); err != nil {
+	class, until := lengthClass(s.Start, s.End), nanos(retainUntil(s))
+	if _, err := exec(ctx, tx, `UPDATE sessions SET length_class = $1, retain_until = $2 WHERE id = $3 AND (length_class <> $1 OR retain_until <> $2)`,
+		class, until, id); err != nil {
 		return err
 	}
 	return index(ctx, tx, s)

@@ -68,7 +68,7 @@ const (
 	SegmentSealed      SegmentState = "sealed"      // jobs, when its job is leased
 	SegmentEncoding    SegmentState = "encoding"    // jobs, when its job ends one way or another
 	SegmentArchived    SegmentState = "archived"    // final: its mp4 is in the archive
-	SegmentQuarantined SegmentState = "quarantined" // final: it cannot be encoded; its chunks are kept
+	SegmentQuarantined SegmentState = "quarantined" // an administrator's retry; it cannot be encoded, its chunks are kept
 )
 
 // Become returns nil where a segment may go from s to next, and ErrTransition otherwise. It is the whole machine.
@@ -79,7 +79,9 @@ func (s SegmentState) Become(next SegmentState) error {
 		ok = next == SegmentEncoding
 	case SegmentEncoding:
 		ok = next == SegmentSealed || next == SegmentArchived || next == SegmentQuarantined
-	case SegmentArchived, SegmentQuarantined:
+	case SegmentQuarantined:
+		ok = next == SegmentSealed
+	case SegmentArchived:
 	}
 	if !ok {
 		return fmt.Errorf("segment from %q to %q: %w", s, next, ErrTransition)
@@ -87,5 +89,5 @@ func (s SegmentState) Become(next SegmentState) error {
 	return nil
 }
 
-// Final reports whether a segment stays in this state for ever.
+// Final reports whether a segment stays in this state unless somebody orders otherwise.
 func (s SegmentState) Final() bool { return s == SegmentArchived || s == SegmentQuarantined }

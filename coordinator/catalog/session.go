@@ -33,7 +33,11 @@ type Session struct {
 	// where it is recorded.
 	Unrecorded time.Time
 
-	Deleted time.Time // wall clock of the coordinator when its recordings were deleted; zero where they are kept
+	Pool string // the label of the encoders that its segments are for; empty for any
+
+	Hold        Hold
+	RetainUntil time.Time // when its retention ends; zero where it does not, or is not known yet
+	Deletion    Deletion
 
 	StopReason string // who ordered the stop and why; empty where nobody did
 	EndReason  string // why capture ended, as the agent says

@@ -34,6 +34,7 @@ const (
 	kindFleet    = "f"
 	kindInstance = "i"
 
+	termAny    = mark + "a" // every session
 	termKept   = mark + "k" // not deleted
 	weekPrefix = mark + "w"
 )
@@ -65,10 +66,10 @@ func shorten(word string) string {
 // termsOf returns what a session is found by, each once.
 func termsOf(s Session) []string {
 	terms := []string{
-		field(kindUser, s.User), field(kindStack, s.Stack), field(kindFleet, s.Fleet), field(kindInstance, s.Instance), termState(s.State),
+		termAny, field(kindUser, s.User), field(kindStack, s.Stack), field(kindFleet, s.Fleet), field(kindInstance, s.Instance), termState(s.State),
 		termLength(lengthClass(s.Start, s.End)), termWeek(s.position / week),
 	}
-	if s.Deleted.IsZero() {
+	if s.Deletion.Done.IsZero() {
 		terms = append(terms, termKept)
 	}
 	texts := []string{s.ID, s.User, s.Instance, s.Stack, s.Fleet}

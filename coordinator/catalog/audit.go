@@ -1,0 +1,160 @@
+package catalog
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/recfleet/recfleet/internal/chunk"
+)
+
+// ErrAudit says that the audit's records are not those that were written; the text says which.
+var ErrAudit = errors.New("audit is broken")
+
+// AuditRecord says who did, or tried to do, what. Records are never changed; each holds the hash of the one before.
+type AuditRecord struct {
+	Number int64 // from 1 without holes
+	Time   time.Time
+	Who    string // as the access control names the caller
+	Action string // a constant word, as "session.delete"
+	Object string // the id of what was acted on; empty where it is nothing in particular
+	Reason string // in the caller's words
+	Result string // a constant word, as "allowed", "refused"
+	From   string // the address of the caller
+
+	Previous chunk.Hash // of the record before; zero in the first
+	Hash     chunk.Hash // of all of the above
+}
+
+// sum is the hash of a record.
+func (r AuditRecord) sum() chunk.Hash {
+	b, err := json.Marshal([]any{r.Number, nanos(r.Time), r.Who, r.Action, r.Object, r.Reason, r.Result, r.From, r.Previous.String()})
+	if err != nil {
+		return chunk.Hash{} // strings and numbers marshal
+	}
+	return chunk.Sum(b)
+}
+
+// AppendAudit adds a record and returns it with its number and hashes. It is not idempotent.
+func (c *Catalog) AppendAudit(ctx context.Context, r AuditRecord) (AuditRecord, error) {
+	err := c.update(ctx, func(tx *txn) error {
+		if err := tx.QueryRowContext(ctx, `SELECT number, hash FROM audit_head WHERE one = 1`+tx.lock).Scan(&r.Number, hexHash{&r.Previous}); err != nil {
+			return err
+		}
+		r.Number++
+		r.Time = instantOf(nanos(r.Time))
+		r.Hash = r.sum()
+		if _, err := exec(ctx, tx, `
+			INSERT INTO audit (number, record_time, who, action, object, reason, result, origin, previous, hash)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+			r.Number, nanos(r.Time), r.Who, r.Action, r.Object, r.Reason, r.Result, r.From, r.Previous.String(), r.Hash.String()); err != nil {
+			return err
+		}
+		_, err := exec(ctx, tx, `UPDATE audit_head SET number = $1, hash = $2 WHERE one = 1`, r.Number, r.Hash.String())
+		return err
+	})
+	if err != nil {
+		return AuditRecord{}, fmt.Errorf("append to audit: %w", err)
+	}
+	return r, nil
+}
+
+// AuditFilter selects records; its zero value selects all.
+type AuditFilter struct {
+	Who, Action, Object, Result string
+	After, Before               time.Time // at or after; before
+}
+
+func (f AuditFilter) fingerprint() string {
+	return fingerprint("%q %q %q %q %d %d", f.Who, f.Action, f.Object, f.Result, nanos(f.After), nanos(f.Before))
+}
+
+type auditToken struct {
+	Filter string `json:"f"`
+	Number int64  `json:"n"`
+}
+
+const selectAudit = `SELECT number, record_time, who, action, object, reason, result, origin, previous, hash FROM audit`
+
+func scanAudit(row scanner) (r AuditRecord, err error) {
+	err = row.Scan(&r.Number, instant{&r.Time}, &r.Who, &r.Action, &r.Object, &r.Reason, &r.Result, &r.From, hexHash{&r.Previous}, hexHash{&r.Hash})
+	return r, err
+}
+
+// ListAudit returns at most size records, the newest first, and the token of the next page, empty where there is none. A
+// token that was made for another filter is ErrPageToken.
+func (c *Catalog) ListAudit(ctx context.Context, f AuditFilter, size int, token string) (found []AuditRecord, next string, err error) {
+	var s statement
+	conditions := []string{"1 = 1"}
+	for _, one := range []struct{ column, value string }{{"who", f.Who}, {"action", f.Action}, {"object", f.Object}, {"result", f.Result}} {
+		if one.value != "" {
+			conditions = append(conditions, one.column+" = "+s.arg(one.value))
+		}
+	}
+	if !f.After.IsZero() {
+		conditions = append(conditions, "record_time >= "+s.arg(nanos(f.After)))
+	}
+	if !f.Before.IsZero() {
+		conditions = append(conditions, "record_time < "+s.arg(nanos(f.Before)))
+	}
+	if token != "" {
+		var t auditToken
+		if !readToken(token, &t) || t.Filter != f.fingerprint() || t.Number < 1 {
+			return nil, "", ErrPageToken
+		}
+		conditions = append(conditions, "number < "+s.arg(t.Number))
+	}
+	err = c.view(ctx, func(tx *txn) error {
+		return rows(ctx, tx, func(row scanner) error {
+			r, err := scanAudit(row)
+			found = append(found, r)
+			return err
+		}, selectAudit+` WHERE `+strings.Join(conditions, " AND ")+` ORDER BY number DESC LIMIT `+s.arg(size+1), s.args...)
+	})
+	if err != nil {
+		return nil, "", fmt.Errorf("list audit: %w", err)
+	}
+	if len(found) > size {
+		found = found[:size]
+		next = writeToken(auditToken{Filter: f.fingerprint(), Number: found[size-1].Number})
+	}
+	return found, next, nil
+}
+
+// VerifyAudit reads all records and returns the last one, zero where there is none. It is ErrAudit where one is missing, was
+// changed, or is not the last that was written. Whoever can write to the database can write all of it anew: keep the last hash
+// elsewhere to see that.
+func (c *Catalog) VerifyAudit(ctx context.Context) (last AuditRecord, err error) {
+	err = c.view(ctx, func(tx *txn) error {
+		var head AuditRecord
+		if err := tx.QueryRowContext(ctx, `SELECT number, hash FROM audit_head WHERE one = 1`).Scan(&head.Number, hexHash{&head.Hash}); err != nil {
+			return err
+		}
+		if err := rows(ctx, tx, func(row scanner) error {
+			r, err := scanAudit(row)
+			switch {
+			case err != nil:
+				return err
+			case r.Number != last.Number+1:
+				return fmt.Errorf("record %d is missing: %w", last.Number+1, ErrAudit)
+			case r.Previous != last.Hash || r.Hash != r.sum():
+				return fmt.Errorf("record %d was changed, or one before it: %w", r.Number, ErrAudit)
+			}
+			last = r
+			return nil
+		}, selectAudit+` ORDER BY number`); err != nil {
+			return err
+		}
+		if last.Number != head.Number || last.Hash != head.Hash {
+			return fmt.Errorf("record %d is missing: %w", last.Number+1, ErrAudit)
+		}
+		return nil
+	})
+	if err != nil {
+		return AuditRecord{}, fmt.Errorf("verify audit: %w", err)
+	}
+	return last, nil
+}

@@ -1,0 +1,116 @@
+package catalog
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// RetryJob gives a quarantined job another chance, with nothing held against it: it is available and its segment sealed
+// again. It changes nothing where the job waits or runs. A completed one is ErrTransition, one whose session is being deleted
+// ErrConflict. A session that is final stays so: its manifest tells of the segment as quarantined.
+func (c *Catalog) RetryJob(ctx context.Context, id string, now time.Time) (j Job, err error) {
+	err = c.update(ctx, func(tx *txn) error {
+		// The session first: deletions and jobs' retries exclude each other by its lock.
+		of, _, _ := strings.Cut(id, ".")
+		s, err := session(ctx, tx, of)
+		if err != nil {
+			return err
+		}
+		if j, err = job(ctx, tx, id); err != nil {
+			return err
+		}
+		switch j.State {
+		case JobAvailable, JobRetryable, JobRunning:
+			return nil
+		case JobCompleted, JobQuarantined:
+		}
+		if err := j.State.Become(JobAvailable); err != nil {
+			return err
+		}
+		if !s.Deletion.Ordered.IsZero() {
+			return fmt.Errorf("its session is being deleted: %w", ErrConflict)
+		}
+		if j.turn, err = nextTurn(ctx, tx, j.Session, j.Pool, j.Priority); err != nil {
+			return err
+		}
+		j.Failures, j.Setbacks, j.Rescues = 0, 0, 0
+		if _, err := exec(ctx, tx, `UPDATE jobs SET turn = $1 WHERE id = $2`, j.turn, id); err != nil {
+			return err
+		}
+		if err := setQuarantineCause(ctx, tx, j, ""); err != nil {
+			return err
+		}
+		if err := giveBack(ctx, tx, j, JobAvailable, now); err != nil {
+			return err
+		}
+		j, err = job(ctx, tx, id)
+		return err
+	})
+	return j, wrap("retry job", id, err)
+}
+
+// JobFilter selects jobs; its zero value selects all.
+type JobFilter struct {
+	States           []JobState
+	Session, Encoder string
+	Pool             *string // nil for any
+}
+
+type jobToken struct {
+	Filter  string `json:"f"`
+	Created int64  `json:"c"`
+	ID      string `json:"i"`
+}
+
+func (f JobFilter) fingerprint() string {
+	pool := "any"
+	if f.Pool != nil {
+		pool = "=" + *f.Pool
+	}
+	return fingerprint("%q %q %q %q", f.States, f.Session, f.Encoder, pool)
+}
+
+// ListJobs returns at most size jobs, the newest first, and the token of the next page, empty where there is none. A token
+// that was made for another filter is ErrPageToken.
+func (c *Catalog) ListJobs(ctx context.Context, f JobFilter, size int, token string) (found []Job, next string, err error) {
+	var s statement
+	conditions := []string{"1 = 1"}
+	var states []string
+	for _, state := range f.States {
+		states = append(states, s.arg(state))
+	}
+	if len(states) > 0 {
+		conditions = append(conditions, "state IN ("+strings.Join(states, ", ")+")")
+	}
+	if f.Session != "" {
+		conditions = append(conditions, "session_id = "+s.arg(f.Session))
+	}
+	if f.Encoder != "" {
+		conditions = append(conditions, "encoder_id = "+s.arg(f.Encoder))
+	}
+	if f.Pool != nil {
+		conditions = append(conditions, "pool = "+s.arg(*f.Pool))
+	}
+	if token != "" {
+		var t jobToken
+		if !readToken(token, &t) || t.Filter != f.fingerprint() {
+			return nil, "", ErrPageToken
+		}
+		conditions = append(conditions, "(created_time, id) < ("+s.arg(t.Created)+", "+s.arg(t.ID)+")")
+	}
+	err = c.view(ctx, func(tx *txn) error {
+		found, err = jobsWhere(ctx, tx, strings.Join(conditions, " AND ")+" ORDER BY created_time DESC, id DESC LIMIT "+s.arg(size+1), s.args...)
+		return err
+	})
+	if err != nil {
+		return nil, "", fmt.Errorf("list jobs: %w", err)
+	}
+	if len(found) > size {
+		found = found[:size]
+		last := found[size-1]
+		next = writeToken(jobToken{Filter: f.fingerprint(), Created: nanos(last.Created), ID: last.ID})
+	}
+	return found, next, nil
+}
