@@ -59,7 +59,7 @@ func (c Config) build(store *catalog.Catalog) (p parts, err error) {
 		Catalog: store, Board: p.board, Grants: c.Broker, Store: c.Store, Location: c.Location, Access: control,
 		Credentials: front.Credentials(), Encode: c.Encode, Lease: c.Lease, Logger: c.Logger.Named("api"),
 		Sessions: sessions.New(sessions.Config{
-			Catalog: store, Bus: c.Broker, Ingest: custody, Space: c.space, Seen: p.watch.Seen, Ended: p.finish.Due.Raise,
+			Catalog: store, Bus: c.Broker, Ingest: custody, Space: c.space, Policy: c.Policy.Current, Seen: p.watch.Seen, Ended: p.finish.Due.Raise,
 			Settings: sessions.Settings{FrameRate: c.FrameRate, SegmentLength: c.SegmentLength, SegmentBytes: c.SegmentBytes, Template: c.Location.Template},
 			Logger:   c.Logger.Named("sessions"),
 		}),

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -25,6 +26,7 @@ import (
 	"github.com/recfleet/recfleet/coordinator/api"
 	"github.com/recfleet/recfleet/coordinator/catalog"
 	"github.com/recfleet/recfleet/coordinator/front"
+	"github.com/recfleet/recfleet/coordinator/policy"
 	"github.com/recfleet/recfleet/coordinator/sessions"
 	"github.com/recfleet/recfleet/internal/bus"
 	"github.com/recfleet/recfleet/internal/identity"
@@ -48,6 +50,10 @@ type Config struct {
 
 	// Ready is called once when calls are served.
 	Ready func()
+	// Policy says who is recorded and how; nil records everybody as the settings below say. Run reads it again at every signal
+	// of Reload.
+	Policy *policy.File
+	Reload <-chan os.Signal
 	// FrameRate is 1 to 60, default 5; SegmentLength 1 s to 1 h, default 300 s. A segment is sealed early when its stream has
 	// SegmentBytes, default 512 MiB, at least 1 MiB. They hold for sessions that start from now on.
 	FrameRate     int
@@ -155,6 +161,9 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	group, running := errgroup.WithContext(ctx)
 	for _, run := range []func(context.Context) error{p.board.Run, p.watch.Run, p.finish.Run, p.purge.Run} {
 		group.Go(func() error { return run(running) })
+	}
+	if cfg.Policy != nil {
+		group.Go(func() error { return cfg.Policy.Run(running, cfg.Reload) })
 	}
 	group.Go(func() error {
 		return front.Serve(running, front.Config{

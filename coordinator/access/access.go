@@ -51,6 +51,9 @@ func rights() map[string][]Role {
 		recfleetv1.EncoderService_CompleteJob_FullMethodName: {RoleEncoder},
 		recfleetv1.EncoderService_FailJob_FullMethodName:     {RoleEncoder},
 
+		recfleetv1.PolicyService_TestPolicy_FullMethodName:      {},
+		recfleetv1.PolicyService_GetPolicySchema_FullMethodName: {},
+
 		grpc_health_v1.Health_Check_FullMethodName: {roleAnyone},
 		grpc_health_v1.Health_List_FullMethodName:  {roleAnyone},
 		grpc_health_v1.Health_Watch_FullMethodName: {roleAnyone},

@@ -3,11 +3,8 @@ package api
 import (
 	"context"
 
-	"google.golang.org/protobuf/types/known/durationpb"
-
 	"github.com/recfleet/recfleet/coordinator/catalog"
 	"github.com/recfleet/recfleet/coordinator/sessions"
-	"github.com/recfleet/recfleet/internal/chunk"
 	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
 )
 
@@ -27,12 +24,7 @@ func (s *agentService) StartSession(ctx context.Context, r *recfleetv1.StartSess
 		return nil, err
 	}
 	return &recfleetv1.StartSessionResponse{
-		SessionId: session.ID,
-		Settings: &recfleetv1.CaptureSettings{
-			FrameRate: int32(session.FrameRate), SegmentLength: durationpb.New(session.SegmentLength), ChunkBytes: chunk.MaxPayload,
-			SegmentBytes: session.SegmentBytes,
-		},
-		Bus: grant.Proto(),
+		SessionId: session.ID, Settings: captureToProto(session), Bus: grant.Proto(),
 	}, nil
 }
 

@@ -83,6 +83,7 @@ func NewServer(cfg Config) *grpc.Server {
 	recfleetv1.RegisterRecordingServiceServer(s, &recordingService{catalog: cfg.Catalog, store: cfg.Store, location: cfg.Location})
 	recfleetv1.RegisterAgentServiceServer(s, &agentService{sessions: cfg.Sessions})
 	recfleetv1.RegisterEncoderServiceServer(s, &encoderService{board: cfg.Board, grants: cfg.Grants, settings: cfg.Encode, lease: cfg.Lease})
+	recfleetv1.RegisterPolicyServiceServer(s, &policyService{sessions: cfg.Sessions, encode: cfg.Encode})
 	grpc_health_v1.RegisterHealthServer(s, health.NewServer())
 	return s
 }

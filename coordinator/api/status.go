@@ -18,6 +18,7 @@ import (
 // wrong; then the error is for the log.
 func toStatus(err error) (_ error, told bool) {
 	var field *fieldError
+	var excluded *sessions.NotRecorded
 	var filter *catalog.FilterError
 	code := codes.Unavailable
 	switch {
@@ -27,6 +28,8 @@ func toStatus(err error) (_ error, told bool) {
 		return status.Error(codes.Unavailable, "the bus is not available; try again"), false
 	case errors.Is(err, object.ErrUnavailable):
 		return status.Error(codes.Unavailable, "the archive is not available; try again"), false
+	case errors.As(err, &excluded):
+		return notRecorded(excluded), true
 	case errors.As(err, &field), errors.As(err, &filter):
 		code = codes.InvalidArgument
 	case errors.Is(err, catalog.ErrPageToken):

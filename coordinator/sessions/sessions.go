@@ -2,7 +2,8 @@
 //
 // What comes in is what agents say, checked for form by the caller; what goes out are orders to them: settings, rights on
 // the bus, receipts, stops. What always holds: one request id makes one session; a session has a stream on the bus before
-// its agent has the right to publish; the agent of a session that was given up for lost gets no more orders.
+// its agent has the right to publish; what policy says is asked once, when a session begins, and kept with it; the agent of a
+// session that was given up for lost gets no more orders.
 package sessions
 
 import (
@@ -19,6 +20,7 @@ import (
 
 	"github.com/recfleet/recfleet/coordinator/catalog"
 	"github.com/recfleet/recfleet/coordinator/ingest"
+	"github.com/recfleet/recfleet/coordinator/policy"
 	"github.com/recfleet/recfleet/internal/bus"
 	"github.com/recfleet/recfleet/internal/object"
 )
@@ -62,6 +64,8 @@ type Config struct {
 	Bus      Bus
 	Ingest   Ingest
 	Settings Settings
+	// Policy returns the policy that holds now; nil, and a nil policy, record everything as Settings say.
+	Policy func() *policy.Policy
 	// Space returns an error that is ErrNoSpace when no new session is to start.
 	Space func() error
 	// Seen is called with every sign of life of a session's agent.
@@ -87,8 +91,8 @@ type Start struct {
 	AgentVersion                 string
 }
 
-// Start registers a session and gives its agent the right to publish. Idempotent by request id. ErrNoSpace refuses it,
-// catalog.ErrEnded says that the session of this request id is over, ErrBus that it is to be tried again.
+// Start registers a session and gives its agent the right to publish. Idempotent by request id. ErrNoSpace refuses it, a
+// NotRecorded says that policy does, catalog.ErrEnded says that the session of this request id is over, ErrBus that it is to be tried again.
 func (s *Sessions) Start(ctx context.Context, start Start) (catalog.Session, bus.Grant, error) {
 	session, err := s.cfg.Catalog.SessionByRequest(ctx, start.RequestID)
 	if errors.Is(err, catalog.ErrNotFound) {
@@ -96,6 +100,11 @@ func (s *Sessions) Start(ctx context.Context, start Start) (catalog.Session, bus
 	}
 	if err != nil {
 		return catalog.Session{}, bus.Grant{}, err
+	}
+	if session.State == catalog.SessionRefused {
+		return catalog.Session{}, bus.Grant{}, &NotRecorded{
+			Session: session.ID, Reason: session.StateReason, Rule: session.Policy.Rule, Hash: session.Policy.Hash,
+		}
 	}
 	if !session.State.Capturing() {
 		return catalog.Session{}, bus.Grant{}, fmt.Errorf("start session %s: %w", session.ID, catalog.ErrEnded)
@@ -112,7 +121,11 @@ func (s *Sessions) Start(ctx context.Context, start Start) (catalog.Session, bus
 }
 
 func (s *Sessions) create(ctx context.Context, start Start) (catalog.Session, error) {
-	if err := s.cfg.Space(); err != nil {
+	decision := s.decide(start)
+	state := catalog.SessionStarting
+	if !decision.Record {
+		state = catalog.SessionRefused
+	} else if err := s.cfg.Space(); err != nil {
 		s.cfg.Logger.Error("session refused", "user", start.User, "instance", start.Instance, "reason", err.Error())
 		return catalog.Session{}, err
 	}
@@ -122,13 +135,13 @@ func (s *Sessions) create(ctx context.Context, start Start) (catalog.Session, er
 		return catalog.Session{}, fmt.Errorf("start session: %w", err)
 	}
 	session, created, err := s.cfg.Catalog.CreateSession(ctx, catalog.Session{
-		ID: id, RequestID: start.RequestID, User: start.User, Stack: start.Stack, Fleet: start.Fleet, Instance: start.Instance,
+		ID: id, RequestID: start.RequestID, State: state, StateReason: decision.Reason, User: start.User, Stack: start.Stack, Fleet: start.Fleet, Instance: start.Instance,
 		Metadata: start.Metadata, AgentVersion: start.AgentVersion, ArchivePrefix: prefix,
-		FrameRate: s.cfg.Settings.FrameRate, SegmentLength: s.cfg.Settings.SegmentLength,
-		SegmentBytes: s.cfg.Settings.SegmentBytes, Start: start.Time, Created: now,
+		FrameRate: decision.FrameRate, SegmentLength: decision.SegmentLength,
+		SegmentBytes: s.cfg.Settings.SegmentBytes, Policy: kept(decision), Start: start.Time, Created: now,
 	})
 	if err == nil && created {
-		s.cfg.Logger.Info("session started", "session_id", session.ID, "user", session.User, "instance", session.Instance)
+		s.announce(session)
 	}
 	return session, err
 }
