@@ -25,6 +25,7 @@ type program struct {
 	path, config string
 	spool        string
 	display      string
+	wrap         func(*exec.Cmd) // nil for none
 }
 
 func build(t *testing.T, c *coordinator, display string) *program {
@@ -76,6 +77,9 @@ func (p *program) call(args ...string) (code int, stdout, stderr string) {
 	cmd := exec.Command(p.path, args...)
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent"}
+	if p.wrap != nil {
+		p.wrap(cmd)
+	}
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
