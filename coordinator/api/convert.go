@@ -260,7 +260,7 @@ func sessionToProto(s catalog.Session) *recfleetv1.Session {
 		Metadata: s.Metadata, StartTime: timeToProto(s.Start), EndTime: timeToProto(s.End), RecordedDuration: durationpb.New(s.Totals.Recorded),
 		GapDuration: durationpb.New(s.Totals.Missing), SegmentCount: int32(s.Totals.Segments), ArchivedSegmentCount: int32(s.Totals.Archived),
 		GapCount: int32(s.Totals.Gaps), ArchivedBytes: s.Totals.ArchivedBytes, StopReason: s.StopReason, Policy: sessionPolicyToProto(s.Policy),
-		DeleteTime: timeToProto(s.Deleted),
+		DeleteTime: timeToProto(s.Deletion.Done),
 	}
 }
 

@@ -1,8 +1,8 @@
 package catalog_test
 
 import (
-	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/recfleet/recfleet/coordinator/catalog"
@@ -143,7 +143,7 @@ func testListJobs(t *testing.T, open opener) {
 	if err != nil || next == "" {
 		t.Fatal(next, err)
 	}
-	for _, token := range []string{"x", fmt.Sprint(make([]byte, 999)), next} {
+	for _, token := range []string{"x", strings.Repeat("x", 999), next} {
 		_, _, err = c.ListJobs(ctx, catalog.JobFilter{Session: "a"}, 2, token)
 		wantErr(t, err, catalog.ErrPageToken)
 	}
