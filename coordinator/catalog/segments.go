@@ -29,12 +29,20 @@ func (c *Catalog) AddSegment(ctx context.Context, s Segment, now time.Time) erro
 		if in.State.Final() || in.EndedBy == PartyCoordinator && s.SealedBy != PartyCoordinator {
 			return ErrEnded
 		}
-		return insertSegment(ctx, tx, s, now)
+		return insertSegment(ctx, tx, in, s, now)
 	})
 	return wrap("record segment", JobID(s.Session, s.Segment), err)
 }
 
-func insertSegment(ctx context.Context, tx *txn, s Segment, now time.Time) error {
+func insertSegment(ctx context.Context, tx *txn, in Session, s Segment, now time.Time) error {
+	priority := PriorityNormal
+	if in.State.Capturing() {
+		priority = PriorityLive
+	}
+	turn, err := nextTurn(ctx, tx, in.ID, in.Pool, priority)
+	if err != nil {
+		return err
+	}
 	if _, err := exec(ctx, tx, `
 		INSERT INTO segments (session_id, number, state, sealed_by, epoch, start_time, end_time, width, height, frame_count,
 		  chunk_count, byte_count, chain_start, chain_end, purged, object_key, object_version, object_bytes, object_sha256,
@@ -46,9 +54,9 @@ func insertSegment(ctx context.Context, tx *txn, s Segment, now time.Time) error
 	}
 	if _, err := exec(ctx, tx, `
 		INSERT INTO jobs (id, session_id, segment, state, generation, failures, setbacks, created_time, available_time, lease_end_time,
-		  encoder_id, detail)
-		VALUES ($1, $2, $3, $4, 0, 0, 0, $5, $5, 0, '', '')`,
-		JobID(s.Session, s.Segment), s.Session, s.Segment, JobAvailable, nanos(now)); err != nil {
+		  encoder_id, detail, priority, pool, turn)
+		VALUES ($1, $2, $3, $4, 0, 0, 0, $5, $5, 0, '', '', $6, $7, $8)`,
+		JobID(s.Session, s.Segment), s.Session, s.Segment, JobAvailable, nanos(now), priority, in.Pool, turn); err != nil {
 		return err
 	}
 	return tally(ctx, tx, tallySegment, string(s.SealedBy), s.End.Sub(s.Start))
