@@ -23,13 +23,14 @@ type settings struct {
 	frameRate                int
 	segmentLength, giveUp    time.Duration
 	unsafeBroker             bool
+	policy                   string
 	logLevel                 string
 }
 
 // command is the program's command line.
 func command() *cobra.Command {
 	serve := serveCommand()
-	serve.AddCommand(brokerConfigCommand())
+	serve.AddCommand(brokerConfigCommand(), policyCommand())
 	return serve
 }
 
@@ -62,6 +63,7 @@ func serveCommand() *cobra.Command {
 	f.IntVar(&s.frameRate, "frame-rate", coordinator.DefaultFrameRate, "captured frames a second, 1 to 60")
 	f.DurationVar(&s.segmentLength, "segment-length", coordinator.DefaultSegmentLength, "length of a segment, 1s to 1h")
 	f.DurationVar(&s.giveUp, "give-up", coordinator.DefaultGiveUp, "how long an agent may be silent before its session is taken over and ends as interrupted, at least 1s")
+	f.StringVar(&s.policy, "policy", "", "`FILE` that says who is recorded and how; SIGHUP reads it again (default: everybody, as the flags say)")
 	f.BoolVar(&s.unsafeBroker, "unsafe-broker", false, "accept a broker that acknowledges what is not on its disk")
 	f.StringVar(&s.logLevel, "log-level", "info", "trace, debug, info, warn or error")
 	return command

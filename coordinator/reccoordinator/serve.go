@@ -46,6 +46,11 @@ func (s settings) serve(ctx context.Context, stdout, stderr io.Writer) error {
 	}
 	defer func() { _ = lock.Release() }()
 	logger := hclog.New(&hclog.LoggerOptions{Name: "reccoordinator", Level: hclog.LevelFromString(s.logLevel), Output: stderr})
+	policy, reload, stopReload, err := openPolicy(s.policy, logger.Named("policy"))
+	if err != nil {
+		return program.BadInput(err)
+	}
+	defer stopReload()
 	authority, err := identity.OpenAuthority(identityDir(s.dataDir))
 	if err != nil {
 		return program.BadInput(err)
@@ -80,8 +85,8 @@ func (s settings) serve(ctx context.Context, stdout, stderr io.Writer) error {
 		CatalogPath: at, Broker: broker, Store: store, Location: location, Listener: listener,
 		TLS:    &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS13},
 		Tokens: tokens, Logger: logger, FrameRate: s.frameRate, SegmentLength: s.segmentLength, GiveUp: s.giveUp, UnsafeBroker: s.unsafeBroker,
-		FreeBytes: coordinator.DiskSpace(disks...),
-		Ready:     func() { fmt.Fprintf(stdout, "reccoordinator ready at %s\n", address) },
+		FreeBytes: coordinator.DiskSpace(disks...), Policy: policy, Reload: reload,
+		Ready: func() { fmt.Fprintf(stdout, "reccoordinator ready at %s\n", address) },
 	})
 	if errors.Is(err, coordinator.ErrConfig) || errors.Is(err, bus.ErrUnsafeBroker) || errors.Is(err, catalog.ErrLocation) {
 		return program.BadInput(err)

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/recfleet/recfleet/coordinator"
+	"github.com/recfleet/recfleet/coordinator/policy"
 	"github.com/recfleet/recfleet/encoder"
 	"github.com/recfleet/recfleet/internal/bus"
 	"github.com/recfleet/recfleet/internal/bus/embedded"
@@ -45,6 +46,9 @@ type Config struct {
 	SegmentLength time.Duration
 	// GiveUp is how long an agent may be silent before its session is taken over; 0 means the coordinator's default.
 	GiveUp time.Duration
+	// Policy is the file that says who is recorded and how, read again at every signal of Reload; empty means everybody.
+	Policy string
+	Reload <-chan os.Signal
 	// Slots is how many segments are encoded at the same time.
 	Slots  int
 	Logger hclog.Logger
@@ -67,6 +71,10 @@ func Run(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("%w: data directory: %w", ErrConfig, err)
 	}
 	defer func() { _ = lock.Release() }()
+	rules, err := cfg.openPolicy()
+	if err != nil {
+		return err
+	}
 	authority, err := identity.OpenAuthority(cfg.path("identity"))
 	if err != nil {
 		return err
@@ -123,7 +131,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return coordinator.Run(serving, coordinator.Config{
 			CatalogPath: cfg.path("catalog.db"), Broker: broker, Store: store, Location: location, Listener: listener, TLS: serverTLS,
 			Tokens: tokens, FrameRate: cfg.FrameRate, SegmentLength: cfg.SegmentLength, GiveUp: cfg.GiveUp, FreeBytes: coordinator.DiskSpace(cfg.DataDir),
-			Logger: cfg.Logger.Named("coordinator"), Ready: func() { cfg.Ready(address) },
+			Policy: rules, Reload: cfg.Reload, Logger: cfg.Logger.Named("coordinator"), Ready: func() { cfg.Ready(address) },
 		})
 	})
 	group.Go(func() error {
@@ -136,6 +144,18 @@ func Run(ctx context.Context, cfg Config) error {
 }
 
 func (c Config) path(name string) string { return filepath.Join(c.DataDir, name) }
+
+// openPolicy returns nil where there is none.
+func (c Config) openPolicy() (*policy.File, error) {
+	if c.Policy == "" {
+		return nil, nil
+	}
+	f, err := policy.Open(c.Policy, c.Logger.Named("policy"))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	return f, nil
+}
 
 // startBroker starts the embedded broker with what it may fill of the disk.
 func (c Config) startBroker(serverTLS *tls.Config) (*embedded.Server, *bus.Trust, error) {

@@ -3,6 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
@@ -38,6 +41,12 @@ func command() *cobra.Command {
 			}
 			cfg.Logger = hclog.New(&hclog.LoggerOptions{Name: "recfleet", Level: log, Output: c.ErrOrStderr()})
 			cfg.Ready = func(address string) { fmt.Fprintf(c.OutOrStdout(), "recfleet ready at https://%s\n", address) }
+			if cfg.Policy != "" {
+				reload := make(chan os.Signal, 1)
+				signal.Notify(reload, syscall.SIGHUP)
+				defer signal.Stop(reload)
+				cfg.Reload = reload
+			}
 			err := standalone.Run(c.Context(), cfg)
 			if errors.Is(err, standalone.ErrConfig) || errors.Is(err, coordinator.ErrConfig) || errors.Is(err, object.ErrLocation) {
 				return program.BadInput(err)
@@ -54,6 +63,7 @@ func command() *cobra.Command {
 	f.IntVar(&cfg.FrameRate, "frame-rate", coordinator.DefaultFrameRate, "captured frames a second, 1 to 60")
 	f.DurationVar(&cfg.SegmentLength, "segment-length", coordinator.DefaultSegmentLength, "length of a segment, 1s to 1h")
 	f.DurationVar(&cfg.GiveUp, "give-up", coordinator.DefaultGiveUp, "how long an agent may be silent before its session is taken over")
+	f.StringVar(&cfg.Policy, "policy", "", "`FILE` that says who is recorded and how; SIGHUP reads it again (default: everybody, as the flags say)")
 	f.IntVar(&cfg.Slots, "slots", 1, "segments encoded at the same time")
 	f.StringVar(&level, "log-level", "info", "trace, debug, info, warn or error")
 	return c

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/spf13/cobra"
+
+	"github.com/recfleet/recfleet/coordinator/policy"
+	"github.com/recfleet/recfleet/internal/program"
+)
+
+func policyCommand() *cobra.Command {
+	command := &cobra.Command{
+		Use: "policy", Short: "Check recording policies",
+		Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	command.AddCommand(&cobra.Command{
+		Use:   "validate FILE",
+		Short: "Say what is wrong in a policy file",
+		Long: "Say what is wrong in a policy file, one line for each problem: FILE:LINE: FIELD: what is wrong.\n\n" +
+			"Exit codes: 0 the file can be used, 1 failed, 2 it cannot be used.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return validatePolicy(c.OutOrStdout(), c.ErrOrStderr(), args[0])
+		},
+	}, &cobra.Command{
+		Use: "schema", Short: "Print the JSON Schema of policy files", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			_, err := c.OutOrStdout().Write(policy.Schema())
+			return err
+		},
+	})
+	return command
+}
+
+func validatePolicy(stdout, stderr io.Writer, path string) error {
+	p, err := policy.Read(path)
+	problems, ok := policy.AsErrors(err)
+	switch {
+	case ok:
+		for _, one := range problems {
+			at := path
+			if one.Line > 0 {
+				at = fmt.Sprintf("%s:%d", path, one.Line)
+			}
+			fmt.Fprintf(stderr, "%s: %s\n", at, one)
+		}
+		return program.BadInput(fmt.Errorf("%s cannot be used: %d problem(s)", path, len(problems)))
+	case err != nil:
+		return program.BadInput(err)
+	}
+	fmt.Fprintf(stdout, "%s can be used: %d rules, version %q, hash %s\n", path, p.Rules(), p.Version(), p.Hash())
+	return nil
+}
+
+// openPolicy reads the policy, and returns the signals that ask for it to be read again until stop is called. Where there is no
+// policy it returns nil and leaves the signal as it is.
+func openPolicy(path string, logger hclog.Logger) (f *policy.File, reload chan os.Signal, stop func(), err error) {
+	if path == "" {
+		return nil, nil, func() {}, nil
+	}
+	if f, err = policy.Open(path, logger); err != nil {
+		return nil, nil, nil, err
+	}
+	reload = make(chan os.Signal, 1)
+	signal.Notify(reload, syscall.SIGHUP)
+	return f, reload, func() { signal.Stop(reload) }, nil
+}
