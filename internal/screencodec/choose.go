@@ -173,7 +173,7 @@ func (c *chooser) search(s patch, r rect, prev []byte, spatial int) (distance, i
 func (c *chooser) wrong(s patch, r rect, prev []byte, d distance, limit int) int {
 	g := c.geometry
 	from := rect{r.x + d.dx, r.y + d.dy, r.w, r.h}
-	if abs(d.dy) > maxFall || !g.contains(from) {
+	if d.dy < -maxFall || !g.contains(from) {
 		return limit
 	}
 	sum := 0
