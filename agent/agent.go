@@ -70,8 +70,10 @@ type Config struct {
 	ConfigFile string
 	// Supervisor returns the process that keeps the agent running, 0 where there is none. It may be nil.
 	Supervisor func() int
-	Version    string
-	Logger     hclog.Logger
+	// Clock is what time is read from; a zero one is the machine's.
+	Clock   timeline.Clock
+	Version string
+	Logger  hclog.Logger
 }
 
 // Agent records one desktop.
@@ -109,7 +111,10 @@ func New(cfg Config) *Agent {
 	if cfg.MinFreeBytes == 0 {
 		cfg.MinFreeBytes = DefaultMinFreeBytes
 	}
-	return &Agent{cfg: cfg, line: timeline.New(), log: cfg.Logger, drain: DefaultDrain,
+	if cfg.Clock.Wall == nil {
+		cfg.Clock = timeline.SystemClock()
+	}
+	return &Agent{cfg: cfg, line: cfg.Clock.New(), log: cfg.Logger, drain: DefaultDrain,
 		durable: make(chan struct{}), stopping: make(chan struct{}), done: make(chan struct{})}
 }
 

@@ -28,14 +28,20 @@ func (t Timeline) Anchor() Anchor {
 	return Anchor{Boot: strings.TrimSpace(string(boot)), Start: t.start, SinceBoot: t.boot}
 }
 
-// Resume goes on with a time line. It fails where the machine was started anew since: its clock began anew too.
-func Resume(a Anchor) (Timeline, error) {
-	boot, err := os.ReadFile(bootID)
+// Resume goes on with a time line on the machine's clock. It fails where the machine was started anew since: its clock began anew
+// too. Of sleeps before it knows nothing.
+func Resume(a Anchor) (Timeline, error) { return SystemClock().Resume(a) }
+
+// Resume goes on with a time line, as the function of that name does.
+func (c Clock) Resume(a Anchor) (Timeline, error) {
+	id, err := os.ReadFile(bootID)
 	if err != nil {
 		return Timeline{}, fmt.Errorf("resume time line: %w", err)
 	}
-	if a.Boot == "" || a.Boot != strings.TrimSpace(string(boot)) {
+	if a.Boot == "" || a.Boot != strings.TrimSpace(string(id)) {
 		return Timeline{}, fmt.Errorf("resume time line: it is of another start of the machine (%q)", a.Boot)
 	}
-	return Timeline{start: a.Start.Round(0), boot: a.SinceBoot}, nil
+	boot, asleep := c.look()
+	start := a.Start.Round(0)
+	return Timeline{clock: c, start: start, boot: a.SinceBoot, past: &past{last: start.Add(boot - a.SinceBoot), asleep: asleep}}, nil
 }
