@@ -87,6 +87,7 @@ type Agent struct {
 	stopOnce sync.Once
 	stopping chan struct{}
 	done     chan struct{} // closed when nothing more will be sent
+	lowered  bool          // the frame rate, since the spool is filling up; only whoever records looks at it
 	ordered  string        // why the recording was to end before this process began; Run sets it first
 
 	mu      sync.Mutex

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/recfleet/recfleet/agent/session"
@@ -14,8 +15,14 @@ func (a *Agent) carryOn(d *desk) error {
 	if err != nil {
 		return err
 	}
+	past, err := pastOf(next)
+	if err != nil {
+		return errors.Join(err, next.Close())
+	}
+	past.last = d.past.last
 	d.grant = nil
-	return d.follow(next, "session continued")
+	d.follow(next, past, "session continued")
+	return nil
 }
 
 // continueSession makes another session of what is left of one.

@@ -21,7 +21,7 @@ type desk struct {
 	primed   *capture.Primed // nil where no picture came
 	settings spool.Settings  // to capture with
 	past     past            // what was recorded of the session before
-	sink     capture.Sink    // where the rest goes
+	sink     *sink           // where the rest goes
 	follows  bool            // another capture of this process, without a pause
 }
 
@@ -32,6 +32,15 @@ func (d *desk) from() time.Time {
 		return d.past.until
 	}
 	return d.past.until.Add(interval(d.settings)).Add(-time.Microsecond)
+}
+
+// close gives back what no capture has taken over.
+func (d *desk) close() {
+	d.primed.Close()
+	if d.display != nil {
+		_ = d.display.Close() // it was only looked at
+	}
+	d.primed, d.display = nil, nil
 }
 
 func interval(s spool.Settings) time.Duration {
@@ -80,7 +89,8 @@ func (a *Agent) begin(ctx context.Context, registrar session.Registrar) (d desk,
 		d.primed.Close()
 		return d, errors.Join(err, d.display.Close())
 	}
-	d.past, d.sink = past{until: start}, d.session
+	d.past = past{until: start}
+	d.sink = newSink(d.session, d.past, "", "")
 	if a.cfg.Mode.Offline() {
 		return d, nil
 	}
@@ -175,7 +185,7 @@ func (a *Agent) sit(ctx context.Context, registrar session.Registrar, d *desk) (
 		}
 		t = turn{reason: givenUp, err: errors.Join(errLost, err)}
 	}
-	d.primed.Close()
+	d.close()
 	a.log.Info("capture ended", "reason", t.reason)
 	if err := s.Update(func(r *spool.Registration) { r.End, r.EndReason = a.line.Now(), t.reason }); err != nil {
 		t.err = errors.Join(t.err, err)
@@ -208,13 +218,10 @@ func (a *Agent) leave(s *spool.Session, up *uplink, t turn) error {
 
 // shootAll captures until the session is over.
 func (a *Agent) shootAll(ctx context.Context, st *sitting, d *desk) turn {
-	if !d.follows {
-		if a.cfg.Mode.Offline() && !st.first() {
-			if d.display != nil {
-				_ = d.display.Close() // nothing was done with it
-			}
-			return st.judge()
-		}
+	if !d.follows && a.cfg.Mode.Offline() && !st.first() {
+		return st.judge()
+	}
+	if !d.follows || d.settings.FrameRate == 0 {
 		d.settings = a.settings(st.s)
 	}
 	for {
@@ -222,16 +229,17 @@ func (a *Agent) shootAll(ctx context.Context, st *sitting, d *desk) turn {
 		if t.kind != turnAgain {
 			return t
 		}
-		if err := d.follow(st.s, "settings changed"); err != nil {
-			d.primed.Close()
-			return turn{reason: reasonFailed, err: err}
+		if used := d.sink.interval; used != interval(d.settings) {
+			a.noteRate(st.s, d.settings)
 		}
+		d.follow(st.s, d.past, "settings changed")
 	}
 }
 
 // shoot captures until that is to end. Where the recording goes on, d has the first picture of the next capture, which was taken
 // before this one ended.
 func (a *Agent) shoot(ctx context.Context, st *sitting, d *desk) turn {
+	d.sink.interval = interval(d.settings)
 	grab := capture.New(capture.Config{
 		Display: a.cfg.Display, Authority: a.cfg.Authority, FrameRate: d.settings.FrameRate, SegmentLength: d.settings.SegmentLength,
 		SegmentBytes: d.settings.SegmentBytes, Primed: d.primed, Start: d.from(), Now: a.line.Now, Sink: d.sink, Room: a.spool.Room,
@@ -252,30 +260,50 @@ func (a *Agent) shoot(ctx context.Context, st *sitting, d *desk) turn {
 		defer endGrab()
 		grabErr = grab.Run(grabCtx, geometries)
 	})
-	t := st.await(grabCtx, d.settings)
-	if g := grab.Geometry(); t.kind != turnEnd && g != nil {
-		d.settings = a.settings(st.s)
-		d.primed = a.prime(grabCtx, d.settings.FrameRate, *g)
-	}
+	t := a.until(grabCtx, st, d, grab)
 	endGrab()
 	watching.Wait()
 	grabbing.Wait()
+	if errors.Is(grabErr, spool.ErrFull) {
+		a.log.Error("last segment cut short", "error", grabErr) // which is said in its gap
+		grabErr = nil
+	}
 	if grabErr != nil {
 		return turn{reason: reasonFailed, err: errors.Join(t.err, grabErr)}
 	}
+	d.past = d.sink.now(grab)
 	if t.kind != turnEnd {
 		d.display = a.open()
 	}
 	return t
 }
 
-// frames counts the frames of the session that is being recorded; the time is zero before the first of this process.
+// until blocks until the capture is to end, and takes the first picture of the next. Where none can be had, the same session is
+// recorded on as it is.
+func (a *Agent) until(grabCtx context.Context, st *sitting, d *desk, grab *capture.Capture) turn {
+	used := d.settings
+	for {
+		t := st.await(grabCtx, used)
+		g := grab.Geometry()
+		if t.kind == turnEnd {
+			return t
+		}
+		if d.settings = a.settings(st.s); g == nil {
+			return t
+		}
+		d.primed = a.prime(grabCtx, d.settings.FrameRate, *g)
+		if d.primed != nil || t.kind == turnGiveUp {
+			return t
+		}
+		d.settings = used
+		a.pause(lookEvery)
+	}
+}
+
+// frames counts the frames of the session that is being recorded and tells when the last one was taken; zero before the first of
+// this process.
 func (a *Agent) frames() (int64, time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.capture == nil {
-		return a.before.frames, time.Time{}
-	}
-	n, last := a.capture.Frames()
-	return n + a.before.frames, last
+	return a.before.count(a.capture)
 }

@@ -13,12 +13,6 @@ import (
 	"github.com/recfleet/recfleet/agent/timeline"
 )
 
-// causeRestarted is the cause of the gap between the last frame of an agent that was killed and the first of the next.
-const causeRestarted = "agent_restarted"
-
-// causeSwitched is the cause of a gap between two captures of one process.
-const causeSwitched = "capture_restarted"
-
 // resume picks the session that an agent of the same sitting was recording when it was killed, and goes on with its time line. It
 // returns nil where there is none: where the last one was ended or was to end, or the machine was started anew since.
 func (a *Agent) resume(left []*spool.Session) *spool.Session {
@@ -60,6 +54,7 @@ type past struct {
 	epochs int
 	frames int64
 	until  time.Time // everything before is in a segment or in a gap
+	last   time.Time // when this process took its last frame; zero where it has not
 }
 
 // pastOf reads it from the session's events: its segments are all sealed.
@@ -91,6 +86,15 @@ func pastOf(s *spool.Session) (past, error) {
 	}
 }
 
+// count adds what a capture has taken since; it may be nil.
+func (p past) count(grab *capture.Capture) (int64, time.Time) {
+	if grab == nil {
+		return p.frames, p.last
+	}
+	n, last := grab.Frames()
+	return p.frames + n, laterOf(last, p.last)
+}
+
 // goOn goes on with a session of an earlier process. The display and the coordinator may be away; in the strict mode, one that
 // was cut off before it was registered is registered first.
 func (a *Agent) goOn(ctx context.Context, registrar session.Registrar, s *spool.Session) (d desk, err error) {
@@ -106,68 +110,12 @@ func (a *Agent) goOn(ctx context.Context, registrar session.Registrar, s *spool.
 		d.grant = &g
 	}
 	d.display = a.open()
-	d.sink = &resumedSink{Sink: s, past: d.past, epochCause: "agent restarted", gapCause: causeRestarted}
+	d.sink = newSink(s, d.past, "agent restarted", causeRestarted)
 	return d, nil
 }
 
-// follow has the next capture go on where the last one of this process ended. Everything of that one is in the session.
-func (d *desk) follow(s *spool.Session, cause string) error {
-	if err := s.Flush(); err != nil {
-		return err
-	}
-	past, err := pastOf(s)
-	if err != nil {
-		return err
-	}
+// follow has the next capture go on where the last one of this process ended, in a session with that past.
+func (d *desk) follow(s *spool.Session, past past, cause string) {
 	d.session, d.past, d.follows = s, past, true
-	d.sink = &resumedSink{Sink: s, past: past, epochCause: cause, gapCause: causeSwitched}
-	return nil
-}
-
-// resumedSink continues the numbers of a session for a capture that begins with its own.
-type resumedSink struct {
-	capture.Sink
-	past past
-	// epochCause is why its first epoch began, gapCause why there is a gap before.
-	epochCause, gapCause string
-	told                 bool // of the gap before the first frame
-}
-
-// NewSegment opens a segment of an epoch after those of the past. The last segment of the past ends one interval after its last
-// frame: what lies between it and the first of the present is a gap however short it is, since no picture is said to have lasted.
-func (r *resumedSink) NewSegment(cfg spool.SegmentConfig) (*spool.Writer, error) {
-	if !r.told && cfg.Start.After(r.past.until) {
-		gap := spool.GapDeclared{Start: r.past.until, End: cfg.Start, Cause: r.gapCause}
-		if _, err := r.Sink.Append(spool.Event{Time: cfg.Start, GapDeclared: &gap}); err != nil {
-			return nil, err
-		}
-	}
-	cfg.Epoch += r.past.epochs
-	r.told = true
-	return r.Sink.NewSegment(cfg)
-}
-
-// Append appends an event of an epoch after those of the past; the gap before the first segment is the restart's.
-func (r *resumedSink) Append(e spool.Event) (int64, error) {
-	if s := e.EpochStarted; s != nil {
-		moved := *s
-		moved.Epoch += r.past.epochs
-		if s.Epoch == 1 {
-			moved.Cause, e.Time = r.epochCause, laterOf(e.Time, r.past.until)
-		}
-		e.EpochStarted = &moved
-	}
-	if g := e.GapDeclared; g != nil && !r.told {
-		moved := *g
-		moved.Cause = r.gapCause
-		e.GapDeclared, r.told = &moved, true
-	}
-	return r.Sink.Append(e)
-}
-
-func laterOf(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
+	d.sink = newSink(s, past, cause, causeSwitched)
 }

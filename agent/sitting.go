@@ -16,6 +16,10 @@ const (
 	firstTry = 400 * time.Millisecond
 	// lookEvery is how often the spool's pressure is looked at.
 	lookEvery = 250 * time.Millisecond
+	// pressedRate is how many frames a second are recorded while the spool is filling up.
+	pressedRate = 1
+	// keyFrameRate names the metadata of the present frame rate, and why it is another than at first.
+	keyFrameRate = "capture_frame_rate"
 	// keyRegisteredAfter names the metadata of how long a session had been recorded when it was registered.
 	keyRegisteredAfter = "registered_after"
 
@@ -130,7 +134,7 @@ func (st *sitting) await(grabCtx context.Context, used spool.Settings) turn {
 		case <-grabCtx.Done():
 			return turn{reason: reasonFailed}
 		}
-		if st.a.settings(st.s) != used {
+		if st.a.settings(st.s) != used && st.a.takes(used) {
 			return turn{kind: turnAgain}
 		}
 	}
@@ -185,7 +189,30 @@ func (a *Agent) stopReason() string {
 func (a *Agent) settings(s *spool.Session) spool.Settings {
 	settings := s.Registration().Settings
 	settings.ChunkBytes = 0
+	if a.spool.Pressure() {
+		settings.FrameRate = min(settings.FrameRate, pressedRate)
+	}
 	return settings
+}
+
+// takes reports whether the capture takes pictures at present: one that pauses, or whose display is away, has its gap to declare.
+func (a *Agent) takes(used spool.Settings) bool {
+	_, last := a.frames()
+	return !a.spool.Paused() && a.line.Now().Sub(last) < interval(used)+lookEvery
+}
+
+// noteRate tells of another frame rate.
+func (a *Agent) noteRate(s *spool.Session, settings spool.Settings) {
+	why := "ordered"
+	switch ordered := s.Registration().Settings.FrameRate; {
+	case settings.FrameRate < ordered:
+		why = "spool_high_water"
+	case a.lowered:
+		why = "spool_low_water"
+	}
+	a.lowered = why == "spool_high_water"
+	a.log.Warn("frame rate changed", "frame_rate", settings.FrameRate, "reason", why, "spooled_bytes", a.spool.Bytes())
+	a.note(s, keyFrameRate, fmt.Sprintf("%d (%s)", settings.FrameRate, why))
 }
 
 // note adds an entry to the session's metadata, unless it has as many as it may.

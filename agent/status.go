@@ -33,10 +33,8 @@ func (a *Agent) Status() control.Status {
 	if a.up != nil {
 		st.SessionID = a.session.Registration().SessionID
 		st.Registered = st.SessionID != ""
-		st.Frames = a.before.frames
+		st.Frames, st.LastFrameTime = a.before.count(a.capture)
 		if a.capture != nil {
-			n, last := a.capture.Frames()
-			st.Frames, st.LastFrameTime = st.Frames+n, last
 			if g := a.capture.Geometry(); g != nil {
 				st.Width, st.Height = g.Width, g.Height
 			}

@@ -39,7 +39,8 @@ func (p *Spool) Continue(s *Session, requestID string, change func(*Registration
 		return nil, fmt.Errorf("continue session: %w", err)
 	}
 	dir := filepath.Join(p.dir, "sessions", requestID)
-	if err := m.write(s, dir+makingSuffix, reg); err != nil {
+	err = p.closing(func() error { return errors.Join(os.RemoveAll(dir+makingSuffix), m.write(s, dir+makingSuffix, reg)) })
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("continue session: %w", err), os.RemoveAll(dir+makingSuffix))
 	}
 	if err := renameFile(dir+makingSuffix, dir); err != nil {

@@ -196,7 +196,7 @@ func (s *Session) Free(number, chunks int, chainEnd chunk.Hash) error {
 	if err != nil {
 		return fmt.Errorf("free segment %d: %w", number, err)
 	}
-	if err := replaceFile(s.path(number, StateFreed.String()), b); err != nil {
+	if err := s.spool.closing(func() error { return replaceFile(s.path(number, StateFreed.String()), b) }); err != nil {
 		return fmt.Errorf("free segment %d: %w", number, err)
 	}
 	s.mu.Lock()

@@ -50,7 +50,7 @@ func (s *Session) recoverSegments() error {
 	}
 	for i, number := range found {
 		g := &segment{number: number}
-		keep, err := s.recoverSegment(g)
+		keep, err := s.recoverSegment(g, s.interval())
 		if err != nil {
 			return fmt.Errorf("recover segment %d: %w", number, err)
 		}
@@ -72,7 +72,7 @@ func (s *Session) recoverSegments() error {
 		if g.state != StateFreed {
 			s.spool.bytes.Add(g.bytes)
 		}
-		if err := s.sealRecovered(g); err != nil {
+		if _, err := s.sealRecovered(g); err != nil {
 			return fmt.Errorf("recover segment %d of %d: %w", number, len(found)-i, err)
 		}
 	}
@@ -105,8 +105,9 @@ func (s *Session) findSegments() ([]int, error) {
 	return found, nil
 }
 
-// recoverSegment reads what there is of a segment; false where there is nothing to keep.
-func (s *Session) recoverSegment(g *segment) (bool, error) {
+// recoverSegment reads what there is of a segment; false where there is nothing to keep. The last frame of one that was not sealed
+// lasts for an interval.
+func (s *Session) recoverSegment(g *segment, interval time.Duration) (bool, error) {
 	switch b, err := os.ReadFile(s.path(g.number, StateFreed.String())); {
 	case err == nil:
 		return true, s.recoverFreed(g, b)
@@ -133,7 +134,7 @@ func (s *Session) recoverSegment(g *segment) (bool, error) {
 	}
 	g.header = x.header
 	if g.state == StateOpen {
-		return s.mend(g, &x)
+		return s.mend(g, &x, interval)
 	}
 	if x.seal == nil {
 		return false, fmt.Errorf("index: %w", ErrDamaged)
@@ -158,7 +159,7 @@ func (s *Session) recoverFreed(g *segment, b []byte) error {
 
 // mend cuts an open segment's files to what is whole, completes its index and syncs both. It reports whether anything is
 // left.
-func (s *Session) mend(g *segment, x *index) (_ bool, err error) {
+func (s *Session) mend(g *segment, x *index, interval time.Duration) (_ bool, err error) {
 	data, err := os.OpenFile(s.path(g.number, StateOpen.String()), os.O_RDWR, 0)
 	if err != nil {
 		return false, err
@@ -177,12 +178,12 @@ func (s *Session) mend(g *segment, x *index) (_ bool, err error) {
 		x.chunks, x.seal = x.chunks[:n-1], nil
 	}
 	if x.seal == nil {
-		if err := s.mendTail(x, data); err != nil {
+		if err := s.mendTail(x, data, interval); err != nil {
 			return false, err
 		}
 	}
-	if len(x.chunks) == 0 {
-		return false, nil
+	if frames, _ := x.frames(); frames == 0 {
+		return false, nil // nor was anything of it handed out
 	}
 	if err := data.Truncate(x.size()); err != nil {
 		return false, err
@@ -191,11 +192,11 @@ func (s *Session) mend(g *segment, x *index) (_ bool, err error) {
 		return false, err
 	}
 	g.chunks, g.bytes = len(x.chunks), x.size()
-	return true, replaceFile(s.path(g.number, "chunks"), x.encode())
+	return true, s.spool.closing(func() error { return replaceFile(s.path(g.number, "chunks"), x.encode()) })
 }
 
 // mendTail adds the bytes after the last chunk as far as they are whole frames, and a seal.
-func (s *Session) mendTail(x *index, data *os.File) error {
+func (s *Session) mendTail(x *index, data *os.File, interval time.Duration) error {
 	st, err := data.Stat()
 	if err != nil {
 		return err
@@ -227,7 +228,7 @@ func (s *Session) mendTail(x *index, data *os.File) error {
 	r := x.header
 	r.kind, r.seq, r.offset = kindSeal, len(x.chunks), x.size()
 	f, l := x.frames()
-	r.frames, r.last = f, l.Add(s.interval()).UnixNano()
+	r.frames, r.last = f, l.Add(interval).UnixNano()
 	x.seal = &r
 	return nil
 }
@@ -266,41 +267,22 @@ func (s *Session) renumber(g *segment, number int) error {
 	return nil
 }
 
-// sealRecovered brings a recovered segment to sealed, with its event. A freed one has long had both.
-func (s *Session) sealRecovered(g *segment) error {
+// sealRecovered brings a recovered segment to sealed, with its event, and returns its end. A freed one has long had both.
+func (s *Session) sealRecovered(g *segment) (end time.Time, err error) {
 	if g.state == StateFreed {
-		return nil
+		return end, nil
 	}
 	b, err := os.ReadFile(s.path(g.number, "chunks"))
 	if err != nil {
-		return err
+		return end, err
 	}
 	x, _, ok := parseIndex(b)
 	if !ok || x.seal == nil {
-		return fmt.Errorf("index: %w", ErrDamaged)
+		return end, fmt.Errorf("index: %w", ErrDamaged)
 	}
+	end = time.Unix(0, x.seal.last)
 	if g.state == StateOpen {
-		return s.finishSeal(g, x.seal.frames, time.Unix(0, x.seal.last))
+		return end, s.finishSeal(g, x.seal.frames, end)
 	}
-	return s.appendSealed(g, x.seal.frames, time.Unix(0, x.seal.last))
-}
-
-// salvage seals a segment whose writing went wrong with what of it can be read back.
-func (s *Session) salvage(w *Writer) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	g := w.seg
-	s.log.Error("segment cut short", "segment", g.number, "error", w.err)
-	_ = w.closeFiles() // their content is judged below
-	g.writer = nil
-	held := g.bytes
-	keep, err := s.recoverSegment(g)
-	if err != nil || !keep {
-		if s.broken == nil {
-			s.broken = errors.Join(w.err, err)
-		}
-		return s.broken
-	}
-	s.spool.bytes.Add(g.bytes - held)
-	return s.sealRecovered(g)
+	return end, s.appendSealed(g, x.seal.frames, end)
 }

@@ -112,6 +112,7 @@ type Session struct {
 	changed  chan struct{} // closed at the next change
 	cursor   cursor
 	broken   error
+	until    time.Time
 }
 
 // Create makes the folder of a new session. The registration's RequestID names it.
@@ -150,7 +151,7 @@ func (s *Session) save() error {
 	if err != nil {
 		return fmt.Errorf("encode registration: %w", err)
 	}
-	return replaceFile(filepath.Join(s.dir, "session.json"), append(b, '\n'))
+	return s.spool.closing(func() error { return replaceFile(filepath.Join(s.dir, "session.json"), append(b, '\n')) })
 }
 
 // Registration returns a copy; its maps are not to be written to.
@@ -196,10 +197,26 @@ func (s *Session) notify() {
 func (s *Session) Append(e Event) (int64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n, err := s.events.append(e)
+	n, err := s.append(e)
 	if err == nil {
 		s.poke()
 	}
+	return n, err
+}
+
+// Until returns the end of the last segment that was sealed since the session was opened; zero where none was.
+func (s *Session) Until() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.until
+}
+
+// append is called with mu held.
+func (s *Session) append(e Event) (n int64, err error) {
+	err = s.spool.closing(func() error {
+		n, err = s.events.append(e)
+		return err
+	})
 	return n, err
 }
 

@@ -9,6 +9,8 @@
 // Below the spool's folder every session has its own, named by its request id:
 //
 //	lock                          held by the one process that writes here
+//	reserve                       disk that is kept for ending in order
+//	settings.json                 how the coordinator last ordered to record
 //	sessions/REQUEST/session.json the registration
 //	sessions/REQUEST/events.log   numbered events, one checksummed line each
 //	sessions/REQUEST/000003.open  the segment's stream; then .sealed, .published, and gone
@@ -39,7 +41,7 @@ const DefaultMaxBytes = 2 << 30
 var (
 	// ErrLocked says that another process uses the spool.
 	ErrLocked = errors.New("spool is in use by another process")
-	// ErrFull says that the spool holds as many bytes as it may. What was written is kept.
+	// ErrFull says that the spool holds as many bytes as it may, or its disk as many as it can. What was written is kept.
 	ErrFull = errors.New("spool is full")
 	// ErrNotFound says that there is no such segment or chunk, or not yet.
 	ErrNotFound = errors.New("not in the spool")
@@ -59,6 +61,8 @@ type Config struct {
 	Dir string
 	// MaxBytes bounds the segments of all sessions together; 0 means DefaultMaxBytes. A frame that was begun is finished.
 	MaxBytes int64
+	// ReserveBytes is how much disk is kept for the last steps where the disk is full; 0 means DefaultReserve.
+	ReserveBytes int64
 	// Scan finds the whole frames of a stream that was cut off anywhere; without it, a torn stream is kept to its last byte.
 	Scan   func(io.Reader) (Prefix, error)
 	Logger hclog.Logger
@@ -72,6 +76,9 @@ type Spool struct {
 	log      hclog.Logger
 	lock     *filelock.Lock
 	bytes    atomic.Int64
+	reserve  *reserve
+	pressed  atomic.Bool
+	paused   atomic.Bool
 	sessions []*Session
 }
 
@@ -132,9 +139,13 @@ func Open(cfg Config) (*Spool, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Spool{dir: cfg.Dir, maxBytes: cfg.MaxBytes, scan: cfg.Scan, log: cfg.Logger, lock: lock}
+	p := &Spool{dir: cfg.Dir, maxBytes: cfg.MaxBytes, scan: cfg.Scan, log: cfg.Logger, lock: lock,
+		reserve: newReserve(cfg.Dir, cfg.ReserveBytes)}
 	if err := p.load(); err != nil {
 		return nil, errors.Join(err, p.Close())
+	}
+	if err := p.reserve.take(); err != nil {
+		p.log.Error("reserve not taken, nothing is recorded until it is", "error", err)
 	}
 	return p, nil
 }
@@ -186,12 +197,6 @@ func (p *Spool) Left() []*Session { return p.sessions }
 
 // Bytes returns how many bytes of segments the spool holds.
 func (p *Spool) Bytes() int64 { return p.bytes.Load() }
-
-// Full reports whether the spool holds as much as it may.
-func (p *Spool) Full() bool { return p.bytes.Load() >= p.maxBytes }
-
-// Room reports whether so much is free again that recording is worth resuming after ErrFull: a tenth.
-func (p *Spool) Room() bool { return p.bytes.Load() <= p.maxBytes-p.maxBytes/10 }
 
 // Close unlocks the spool. Sessions are closed by their own Close.
 func (p *Spool) Close() error {

@@ -21,7 +21,7 @@ var began = time.Unix(1_700_000_000, 0)
 
 func open(t *testing.T, dir string, change func(*Config)) *Spool {
 	t.Helper()
-	cfg := Config{Dir: dir, Logger: hclog.NewNullLogger()}
+	cfg := Config{Dir: dir, ReserveBytes: 4096, Logger: hclog.NewNullLogger()}
 	if change != nil {
 		change(&cfg)
 	}
@@ -180,17 +180,62 @@ func TestStaleBytesAreCutWithoutAFrame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	half := func() {
+		if _, err := w.Write([]byte("half a frame")); err != nil {
+			t.Fatal(err)
+		}
+		w.oldest = w.oldest.Add(-time.Second)
+		flush(t, s)
+	}
+	half()
+	if len(chunks(t, s)) != 0 {
+		t.Fatal("a segment without a frame is handed out")
+	}
+	if err := w.FrameEnd(began); err != nil {
+		t.Fatal(err)
+	}
+	flush(t, s)
 	if _, err := w.Write([]byte("half a frame")); err != nil {
 		t.Fatal(err)
 	}
 	flush(t, s)
-	if len(chunks(t, s)) != 0 {
-		t.Fatal("cut before its time")
-	}
+	n := len(chunks(t, s))
 	w.oldest = w.oldest.Add(-time.Second)
 	flush(t, s)
-	if got := chunks(t, s); len(got) != 1 || got[0].Frames != 0 || string(got[0].Payload) != "half a frame" {
-		t.Fatalf("chunks %+v", got)
+	got := chunks(t, s)
+	if len(got) != n+1 || got[n].Frames != 1 || string(got[n].Payload) != "half a frame" {
+		t.Fatalf("chunks %+v after %d", got, n)
+	}
+}
+
+// Of a segment of which no frame was whole nothing is left, whoever ends it.
+func TestSegmentWithoutAFrameIsNone(t *testing.T) {
+	dir := t.TempDir()
+	p := open(t, dir, func(c *Config) { c.Scan = hundreds })
+	s := create(t, p)
+	begin := func() *Writer {
+		w, err := s.NewSegment(SegmentConfig{Epoch: 1, Width: 1, Height: 1, Start: began})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(make([]byte, 3500)[:3050]); err != nil {
+			t.Fatal(err)
+		}
+		return w
+	}
+	if err := begin().Seal(began.Add(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	flush(t, s)
+	if len(s.Segments()) != 0 || s.LastEvent() != 0 || p.Bytes() != 0 {
+		t.Errorf("sealed: %+v, %d events, %d bytes", s.Segments(), s.LastEvent(), p.Bytes())
+	}
+	if w := begin(); w.Number() != 1 {
+		t.Errorf("the next is number %d", w.Number())
+	}
+	flush(t, s)
+	if all := chunks(t, s); len(all) != 0 {
+		t.Errorf("%d chunks are handed out", len(all))
 	}
 }
 

@@ -22,6 +22,9 @@ type SegmentConfig struct {
 	Width, Height int
 	// Start is the time of the first frame.
 	Start time.Time
+	// Interval is the time between two frames, the one that was ordered where it is 0. The last frame of a segment that is cut short
+	// lasts so long.
+	Interval time.Duration
 }
 
 // Writer takes the stream of the segment being captured. It is for one goroutine. What is written is in the kernel at the
@@ -30,7 +33,9 @@ type Writer struct {
 	s           *Session
 	seg         *segment
 	data, index *os.File
+	indexed     int64 // bytes of index
 	limit       int
+	interval    time.Duration
 
 	buf     []byte // the chunk in the making
 	flushed int    // bytes of buf in the file
@@ -51,8 +56,8 @@ func (s *Session) NewSegment(cfg SegmentConfig) (*Writer, error) {
 	if s.broken != nil {
 		return nil, s.broken
 	}
-	if s.spool.Full() {
-		return nil, fmt.Errorf("open segment: %w", ErrFull)
+	if n := len(s.segments); s.spool.Full() || n > 0 && s.segments[n-1].writer != nil && s.segments[n-1].writer.err != nil {
+		return nil, fmt.Errorf("open segment: %w", s.spool.isFull(nil)) // the last is still to be salvaged
 	}
 	limit := s.reg.Settings.ChunkBytes
 	if limit <= 0 || limit > chunk.MaxPayload {
@@ -61,21 +66,22 @@ func (s *Session) NewSegment(cfg SegmentConfig) (*Writer, error) {
 	start := cfg.Start.UnixNano()
 	head := record{kind: kindHeader, epoch: cfg.Epoch, width: cfg.Width, height: cfg.Height, start: start, last: start}
 	g := &segment{number: len(s.segments) + 1, header: head}
-	w := &Writer{s: s, seg: g, limit: limit, buf: make([]byte, 0, limit), cur: head, last: start}
+	w := &Writer{s: s, seg: g, limit: limit, buf: make([]byte, 0, limit), cur: head, last: start, interval: cfg.Interval}
 	var err error
 	if w.index, err = os.OpenFile(s.path(g.number, "chunks"), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600); err != nil {
-		return nil, fmt.Errorf("open segment %d: %w", g.number, err)
+		return nil, fmt.Errorf("open segment %d: %w", g.number, w.full(err))
 	}
 	err = w.put(head)
 	if err == nil {
 		w.data, err = os.OpenFile(s.path(g.number, StateOpen.String()), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open segment %d: %w", g.number, err), w.index.Close())
+		return nil, errors.Join(fmt.Errorf("open segment %d: %w", g.number, w.full(err)), w.index.Close(), os.Remove(w.index.Name()))
 	}
 	w.cur.kind = kindChunk
 	g.writer = w
 	s.segments = append(s.segments, g)
+	s.spool.paused.Store(false)
 	return w, nil
 }
 
@@ -93,7 +99,21 @@ func (w *Writer) Bytes() int64 {
 func (w *Writer) put(r record) error {
 	var b [recordSize]byte
 	r.put(&b)
-	_, err := w.index.Write(b[:])
+	err := w.s.spool.closing(func() error {
+		_, err := w.index.WriteAt(b[:], w.indexed)
+		return err
+	})
+	if err == nil {
+		w.indexed += recordSize
+	}
+	return err
+}
+
+// full makes an ErrFull of an error that says that there is no space.
+func (w *Writer) full(err error) error {
+	if noSpace(err) {
+		return w.s.spool.isFull(err)
+	}
 	return err
 }
 
@@ -142,7 +162,7 @@ func (w *Writer) FrameEnd(at time.Time) error {
 		return err
 	}
 	if w.s.spool.Full() {
-		return fmt.Errorf("write segment %d: %w", w.seg.number, ErrFull)
+		return fmt.Errorf("write segment %d: %w", w.seg.number, w.s.spool.isFull(nil))
 	}
 	return nil
 }
@@ -154,8 +174,12 @@ func (w *Writer) Seal(end time.Time) error {
 	defer w.s.poke()
 	w.sealed, w.end = true, end
 	if w.err != nil {
+		if w.frames > 0 {
+			w.s.until = time.Unix(0, w.last).Add(w.interval)
+		}
 		return w.err
 	}
+	w.s.until = end
 	if err := w.cut(); err != nil {
 		return err
 	}
@@ -203,7 +227,7 @@ func (w *Writer) cut() error {
 
 // fail remembers the first error: after it, only what Flush can save of the segment counts.
 func (w *Writer) fail(err error) error {
-	w.err = fmt.Errorf("write segment %d: %w", w.seg.number, err)
+	w.err = fmt.Errorf("write segment %d: %w", w.seg.number, w.full(err))
 	return w.err
 }
 
@@ -266,9 +290,10 @@ func (s *Session) flushSegment(w *Writer) error {
 		_ = w.cut() // kept in w.err
 	}
 	g, n, sealed, failed := w.seg, w.written, w.sealed, w.err
-	dirty := n > g.chunks
+	dirty := n > g.chunks && w.frames > 0 // a segment without a frame is none
+	empty := sealed && w.frames == 0
 	s.mu.Unlock()
-	if failed != nil {
+	if failed != nil || empty {
 		if !sealed {
 			return nil // its writer learns of it and seals
 		}
@@ -320,7 +345,7 @@ func (s *Session) appendSealed(g *segment, frames int64, end time.Time) error {
 	if s.events.sealed[g.number] {
 		return nil
 	}
-	_, err := s.events.append(Event{Time: end, SegmentSealed: &SegmentSealed{
+	_, err := s.append(Event{Time: end, SegmentSealed: &SegmentSealed{
 		Segment: g.number, Epoch: g.header.epoch, Chunks: g.chunks, Bytes: g.bytes, Frames: frames,
 		Start: time.Unix(0, g.header.start), End: end, Width: g.header.width, Height: g.header.height,
 	}})
