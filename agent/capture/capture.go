@@ -65,6 +65,8 @@ type Config struct {
 	// Start is when the session began, Now its present.
 	Start time.Time
 	Now   func() time.Time
+	// Slept, where it is set, tells how long the machine was suspended between two times.
+	Slept func(from, until time.Time) time.Duration
 	Sink  Sink
 	// Room reports whether a full spool has room again.
 	Room   func() bool

@@ -82,3 +82,32 @@ func TestFullSpoolPausesAndGoesOn(t *testing.T) {
 		t.Errorf("gaps %+v", all)
 	}
 }
+
+// A gap in which the machine slept says so, one beside a sleep does not.
+func TestSuspendIsTheCauseOfItsGap(t *testing.T) {
+	for slept, want := range map[time.Duration]string{2 * time.Second: "suspended", 100 * time.Millisecond: "capture_stalled"} {
+		x := desktop.Start(t, 320, 240)
+		k := sit(t, x.Display(), func(c *Config, _ *spool.Config) {
+			c.Slept = func(from, until time.Time) time.Duration {
+				if until.Sub(from) < 2*time.Second {
+					t.Errorf("asked from %s until %s", from, until)
+				}
+				return slept
+			}
+		})
+		k.see(320, 240)
+		k.awaitFrames(3)
+		x.Pause()
+		from := k.line.Now()
+		await(t, func() bool { return k.line.Now().Sub(from) > 2500*time.Millisecond })
+		x.Continue()
+		n, _ := k.capture.Frames()
+		k.awaitFrames(n + 2)
+		k.end()
+		k.checkCovered()
+		all := gaps(k.events())
+		if last := all[len(all)-1]; last.Cause != want {
+			t.Errorf("slept %s: gaps %+v", slept, all)
+		}
+	}
+}

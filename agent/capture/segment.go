@@ -109,16 +109,26 @@ func (c *Capture) seal(end time.Time) error {
 
 // declareGap says that nothing was recorded from the end of the last frame until then.
 func (c *Capture) declareGap(until time.Time) error {
-	cause := c.gapCause
-	if cause == "" {
-		cause = "frames_late"
-	}
 	from := c.last.Add(c.interval)
-	c.log.Error("gap declared", "cause", cause, "duration", until.Sub(from), "detail", c.gapDetail)
+	cause, detail := c.whyGap(from, until)
+	c.log.Error("gap declared", "cause", cause, "duration", until.Sub(from), "detail", detail)
 	_, err := c.cfg.Sink.Append(spool.Event{Time: until, GapDeclared: &spool.GapDeclared{
-		Start: from, End: until, Cause: cause, Detail: c.gapDetail,
+		Start: from, End: until, Cause: cause, Detail: detail,
 	}})
 	return err
+}
+
+// whyGap returns a gap's cause: that the machine slept, where it did for most of it, whatever was noted besides.
+func (c *Capture) whyGap(from, until time.Time) (cause, detail string) {
+	if c.cfg.Slept != nil {
+		if slept := c.cfg.Slept(c.last, until); slept > until.Sub(from)/2 {
+			return "suspended", "for " + slept.Round(time.Millisecond).String()
+		}
+	}
+	if c.gapCause == "" {
+		return "frames_late", ""
+	}
+	return c.gapCause, c.gapDetail
 }
 
 // finish seals the last segment and declares what is missing until now.
