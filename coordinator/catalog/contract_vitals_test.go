@@ -48,7 +48,7 @@ func vitals(t *testing.T, c *catalog.Catalog, now time.Time) catalog.Vitals {
 func testVitals(t *testing.T, open opener) {
 	c, ctx := open(), t.Context()
 	v := vitals(t, c, at(0))
-	if v.Sessions[catalog.SessionStarting] != 0 || len(v.Sessions) != 3 || len(v.Jobs) != 4 || !v.OldestUnsealed.IsZero() || !v.OldestUnencoded.IsZero() || v.Backlog["default"] != 0 {
+	if v.Sessions[catalog.SessionStarting] != 0 || len(v.Sessions) != 3 || len(v.Jobs) != 4 || !v.OldestUnsealed.IsZero() || !v.OldestUnencoded.IsZero() || v.Backlog[""] != 0 {
 		t.Errorf("of nothing: %+v", v)
 	}
 	create(t, c, "a") // nothing sealed
@@ -65,11 +65,11 @@ func testVitals(t *testing.T, open opener) {
 	}
 	v = vitals(t, c, at(3))
 	if v.Sessions[catalog.SessionRecording] != 2 || v.Silent != 1 || !v.OldestUnsealed.Equal(at(10)) || !v.OldestUnencoded.Equal(at(10)) ||
-		v.Backlog["default"] != 30*time.Second || v.Jobs[catalog.JobAvailable] != 3 || v.Expired != 0 {
+		v.Backlog[""] != 30*time.Second || v.Jobs[catalog.JobAvailable] != 3 || v.Expired != 0 {
 		t.Errorf("%+v", v)
 	}
 	l := leaseOne(t, c, "e", at(30))
-	if v = vitals(t, c, at(59)); v.Jobs[catalog.JobRunning] != 1 || v.Jobs[catalog.JobAvailable] != 2 || v.Expired != 0 || v.Backlog["default"] != 30*time.Second {
+	if v = vitals(t, c, at(59)); v.Jobs[catalog.JobRunning] != 1 || v.Jobs[catalog.JobAvailable] != 2 || v.Expired != 0 || v.Backlog[""] != 30*time.Second {
 		t.Errorf("%+v", v)
 	}
 	if v = vitals(t, c, at(61)); v.Expired != 1 {
@@ -78,7 +78,7 @@ func testVitals(t *testing.T, open opener) {
 	if err := c.CompleteJob(ctx, l.Job.ID, l.Job.Generation, recording("k", "e")); err != nil {
 		t.Fatal(err)
 	}
-	if v = vitals(t, c, at(61)); v.Jobs[catalog.JobRunning] != 0 || v.Expired != 0 || v.Backlog["default"] != 20*time.Second {
+	if v = vitals(t, c, at(61)); v.Jobs[catalog.JobRunning] != 0 || v.Expired != 0 || v.Backlog[""] != 20*time.Second {
 		t.Errorf("%+v", v)
 	}
 	// b has ended and all of it is sealed; a has ended and lacks one.

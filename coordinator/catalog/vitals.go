@@ -14,7 +14,7 @@ type Vitals struct {
 
 	Jobs    map[JobState]int         // by state, without completed ones
 	Expired int                      // leases that have run out and were not taken back yet
-	Backlog map[string]time.Duration // of media that is to be encoded, by pool
+	Backlog map[string]time.Duration // of media that is to be encoded, by pool; any encoder's under the empty name
 
 	OldestUnsealed  time.Time // the end of what is sealed of the session that is furthest behind; zero where there is none
 	OldestUnencoded time.Time // the end of the oldest segment that is to be encoded; zero where there is none
@@ -32,16 +32,13 @@ type Tally struct {
 	Amount time.Duration
 }
 
-// defaultPool is the pool of jobs for which no other is given.
-const defaultPool = "default"
-
 // Vitals returns how everything stands at one instant. It only reads, and what it costs grows with the sessions and jobs that
 // are not over, not with those that are.
 func (c *Catalog) Vitals(ctx context.Context, now time.Time) (v Vitals, err error) {
 	v = Vitals{
 		Sessions: map[SessionState]int{SessionStarting: 0, SessionRecording: 0, SessionFinalizing: 0},
 		Jobs:     map[JobState]int{JobAvailable: 0, JobRunning: 0, JobRetryable: 0, JobQuarantined: 0},
-		Backlog:  map[string]time.Duration{defaultPool: 0}, Gaps: map[string]Tally{}, Sealed: map[Party]Tally{},
+		Backlog:  map[string]time.Duration{"": 0}, Gaps: map[string]Tally{}, Sealed: map[Party]Tally{},
 	}
 	err = c.view(ctx, func(tx *txn) error {
 		for _, read := range []func(context.Context, *txn, time.Time) error{v.readSessions, v.readJobs, v.readTallies} {
@@ -89,24 +86,25 @@ func (v *Vitals) readSessions(ctx context.Context, tx *txn, _ time.Time) error {
 func (v *Vitals) readJobs(ctx context.Context, tx *txn, now time.Time) error {
 	if err := rows(ctx, tx, func(row scanner) error {
 		var state JobState
+		var pool string
 		var n, expired int
 		var media time.Duration
 		var oldest time.Time
-		if err := row.Scan(&state, &n, &media, instant{&oldest}, &expired); err != nil {
+		if err := row.Scan(&state, &pool, &n, &media, instant{&oldest}, &expired); err != nil {
 			return err
 		}
-		v.Jobs[state] = n
-		v.Backlog[defaultPool] += media
+		v.Jobs[state] += n
+		v.Backlog[pool] += media
 		if v.OldestUnencoded.IsZero() || oldest.Before(v.OldestUnencoded) {
 			v.OldestUnencoded = oldest
 		}
 		v.Expired += expired
 		return nil
 	}, `
-		SELECT j.state, COUNT(*), CAST(SUM(g.end_time - g.start_time) AS BIGINT), MIN(g.end_time),
+		SELECT j.state, j.pool, COUNT(*), CAST(SUM(g.end_time - g.start_time) AS BIGINT), MIN(g.end_time),
 		  CAST(SUM(CASE WHEN j.state = $1 AND j.lease_end_time < $4 THEN 1 ELSE 0 END) AS BIGINT)
 		FROM jobs j JOIN segments g ON g.session_id = j.session_id AND g.number = j.segment
-		WHERE j.state IN ($1, $2, $3) GROUP BY j.state`, JobRunning, JobAvailable, JobRetryable, nanos(now)); err != nil {
+		WHERE j.state IN ($1, $2, $3) GROUP BY j.state, j.pool`, JobRunning, JobAvailable, JobRetryable, nanos(now)); err != nil {
 		return err
 	}
 	var quarantined int
