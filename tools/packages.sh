@@ -17,12 +17,14 @@ compiler=(gcc libc6-dev)
 database=(postgresql)
 # Hosts in network namespaces, whose network tests can cut.
 network=(iproute2)
+# Screens with several monitors, and screens that can be rotated.
+screens=(xserver-xorg-core xserver-xorg-video-dummy xserver-xephyr)
 # A message bus of their own, on which tests play the login manager.
 bus=(dbus-daemon)
 
 case "${1-}" in
 demo) packages=("${recorder[@]}" "${desktop[@]}") ;;
-test) packages=("${recorder[@]}" "${desktop[@]}" "${compiler[@]}" "${database[@]}" "${network[@]}" "${bus[@]}") ;;
+test) packages=("${recorder[@]}" "${desktop[@]}" "${compiler[@]}" "${database[@]}" "${network[@]}" "${bus[@]}" "${screens[@]}") ;;
 bench) packages=("${recorder[@]}" "${desktop[@]}" "${database[@]}" "${browser[@]}") ;;
 *)
 	echo "usage: tools/packages.sh demo|test|bench" >&2

@@ -14,8 +14,8 @@ const resizeTimeout = 20 * time.Second
 
 var currentSize = regexp.MustCompile(`current (\d+) x (\d+)`)
 
-// Resize gives the screen another size, odd sizes included, by a new RandR
-// mode, and returns when the root window has it.
+// Resize gives the screen of an Xvnc another size, odd sizes included, by a new
+// RandR mode, and returns when the root window has it.
 func (s *Server) Resize(width, height int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -31,7 +31,8 @@ func (s *Server) Resize(width, height int) error {
 		}
 		s.modes[mode] = true
 	}
-	if _, err := s.xrandr("--output", "VNC-0", "--mode", mode); err != nil {
+	// The resolution is given, since it cannot be told from a screen of no millimeters.
+	if _, err := s.xrandr("--dpi", "96", "--output", "VNC-0", "--mode", mode); err != nil {
 		return fmt.Errorf("set mode %s: %w", mode, err)
 	}
 	gotWidth, gotHeight, err := s.size()
@@ -59,6 +60,17 @@ func (s *Server) SetMonitor(name string, x, y, width, height int) error {
 	area := fmt.Sprintf("%d/300x%d/200+%d+%d", width, height, x, y)
 	if _, err := s.xrandr("--setmonitor", name, area, "none"); err != nil {
 		return fmt.Errorf("set monitor %s: %w", name, err)
+	}
+	return nil
+}
+
+// Arrange has xrandr change the layout: rotate the screen, or plug monitors in
+// and out.
+func (s *Server) Arrange(args ...string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := s.xrandr(args...); err != nil {
+		return fmt.Errorf("arrange screen: %w", err)
 	}
 	return nil
 }

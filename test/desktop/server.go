@@ -28,6 +28,11 @@ type Config struct {
 	// Locked starts the server with an authority file of its own, so that only
 	// clients that show its cookie are let in. See Server.Authority.
 	Locked bool
+	// Kind is which X server is launched, Xvnc where it is empty.
+	Kind Kind
+	// Host is the server in a window of which an Xephyr shows itself. It must
+	// outlive it.
+	Host *Server
 	// Without names extensions of the X protocol that the server is not to have.
 	Without []string
 	// Stderr receives what the X server says. Nil keeps the last of it for the
@@ -35,7 +40,7 @@ type Config struct {
 	Stderr io.Writer
 }
 
-// Server is one running Xvnc. Its methods may be called from any goroutine.
+// Server is one running X server. Its methods may be called from any goroutine.
 type Server struct {
 	display   string
 	authority string
@@ -51,7 +56,7 @@ type Server struct {
 	modes map[string]bool
 }
 
-// Launch starts an Xvnc on a free display and returns once it accepts clients.
+// Launch starts an X server on a free display and returns once it accepts clients.
 // ctx bounds the start only; the caller must Stop the server.
 func Launch(ctx context.Context, cfg Config) (*Server, error) {
 	if cfg.Width <= 0 || cfg.Height <= 0 {
@@ -69,15 +74,9 @@ func Launch(ctx context.Context, cfg Config) (*Server, error) {
 }
 
 func (s *Server) launch(ctx context.Context, cfg Config) error {
-	args := []string{
-		"-displayfd", "3",
-		"-geometry", fmt.Sprintf("%dx%d", cfg.Width, cfg.Height), "-depth", "24",
-		"-SecurityTypes", "None", "-localhost",
-		"-rfbport", "-1", "-rfbunixpath", filepath.Join(s.dir, "rfb"),
-		"-nolisten", "tcp", "-noreset", "-s", "0",
-	}
-	for _, name := range cfg.Without {
-		args = append(args, "-extension", name)
+	args, env, err := cfg.arguments(s.dir)
+	if err != nil {
+		return err
 	}
 	if cfg.Locked {
 		if err := s.writeAuthority(); err != nil {
@@ -91,7 +90,8 @@ func (s *Server) launch(ctx context.Context, cfg Config) error {
 	}
 	defer read.Close()
 	said := &tail{limit: 4096}
-	s.cmd = exec.Command("Xvnc", args...)
+	s.cmd = exec.Command(args[0], args[1:]...)
+	s.cmd.Env = env
 	s.cmd.ExtraFiles = []*os.File{write}
 	s.cmd.Stderr = io.Writer(said)
 	if cfg.Stderr != nil {
