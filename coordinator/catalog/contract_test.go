@@ -52,6 +52,8 @@ var contract = map[string]func(t *testing.T, open opener){
 	"quarantined jobs are retried":        testRetry,
 	"a retry and a deletion exclude":      testRetryOrDelete,
 	"encoders are known":                  testEncoders,
+	"agents are heard of":                 testAgents,
+	"jobs tell of their media":            testJobMedia,
 	"a duty has one holder":               testDuties,
 	"sessions take turns":                 testTurns,
 	"priorities go first":                 testPriorities,
