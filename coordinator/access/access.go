@@ -39,8 +39,23 @@ func rights() map[string][]Role {
 		recfleetv1.SessionService_GetSession_FullMethodName:   {},
 		recfleetv1.SessionService_StopSession_FullMethodName:  {},
 
+		recfleetv1.SessionService_WatchSessions_FullMethodName:  {},
+		recfleetv1.SessionService_HoldSession_FullMethodName:    {},
+		recfleetv1.SessionService_ReleaseSession_FullMethodName: {},
+		recfleetv1.SessionService_DeleteSession_FullMethodName:  {},
+
 		recfleetv1.RecordingService_ListRecordings_FullMethodName:    {},
 		recfleetv1.RecordingService_DownloadRecording_FullMethodName: {},
+		recfleetv1.RecordingService_GetManifest_FullMethodName:       {},
+
+		recfleetv1.JobService_ListJobs_FullMethodName: {},
+		recfleetv1.JobService_RetryJob_FullMethodName: {},
+
+		recfleetv1.FleetService_ListEncoders_FullMethodName: {},
+		recfleetv1.FleetService_DrainEncoder_FullMethodName: {},
+		recfleetv1.FleetService_ListAgents_FullMethodName:   {},
+
+		recfleetv1.AuditService_ListAuditRecords_FullMethodName: {},
 
 		recfleetv1.AgentService_StartSession_FullMethodName: {RoleAgent},
 		recfleetv1.AgentService_ReportEvents_FullMethodName: {RoleAgent},
@@ -104,27 +119,42 @@ func (c *Control) Role(secret string) (Role, bool) {
 	return role, found
 }
 
+// callerKey is under which a call's context has its caller.
+type callerKey struct{}
+
+// Caller returns the role of the caller whose call was let through; empty where anybody may call.
+func Caller(ctx context.Context) Role {
+	role, _ := ctx.Value(callerKey{}).(Role)
+	return role
+}
+
 // Check returns nil where the caller of a method may call it, else UNAUTHENTICATED or PERMISSION_DENIED.
 func (c *Control) Check(ctx context.Context, method string) error {
+	_, err := c.admit(ctx, method)
+	return err
+}
+
+// admit is Check, and returns the caller's role.
+func (c *Control) admit(ctx context.Context, method string) (Role, error) {
 	allowed, known := c.rights[method]
 	for _, r := range allowed {
 		if r == roleAnyone {
-			return nil
+			return "", nil
 		}
 	}
 	role, ok := c.Role(bearer(ctx))
 	if !ok {
-		return status.Error(codes.Unauthenticated, "a valid token is needed")
+		return "", status.Error(codes.Unauthenticated, "a valid token is needed")
 	}
 	if known && role == RoleAdmin {
-		return nil
+		return role, nil
 	}
 	for _, r := range allowed {
 		if r == role {
-			return nil
+			return role, nil
 		}
 	}
-	return status.Error(codes.PermissionDenied, "the token's role may not call this method")
+	return "", status.Error(codes.PermissionDenied, "the token's role may not call this method")
 }
 
 // bearer returns the token that was sent; empty where there is not exactly one.
@@ -142,16 +172,27 @@ func bearer(ctx context.Context) string {
 
 // Unary checks calls.
 func (c *Control) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
-	if err := c.Check(ctx, info.FullMethod); err != nil {
+	role, err := c.admit(ctx, info.FullMethod)
+	if err != nil {
 		return nil, err
 	}
-	return next(ctx, req)
+	return next(context.WithValue(ctx, callerKey{}, role), req)
 }
 
 // Stream checks streams.
 func (c *Control) Stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
-	if err := c.Check(stream.Context(), info.FullMethod); err != nil {
+	role, err := c.admit(stream.Context(), info.FullMethod)
+	if err != nil {
 		return err
 	}
-	return next(srv, stream)
+	return next(srv, called{stream, context.WithValue(stream.Context(), callerKey{}, role)})
 }
+
+// called is a stream whose context has its caller.
+type called struct {
+	grpc.ServerStream
+	ctx context.Context //nolint:containedctx // it is the stream's own
+}
+
+// Context returns the stream's context.
+func (c called) Context() context.Context { return c.ctx }
