@@ -69,6 +69,11 @@ bench-agent: build ## measure the agent beside today's command on the same deskt
 	go run ./test/bench/agent
 	go run ./test/bench/agent -scenes mixed -soak 10m
 
+.PHONY: bench-catalog
+bench-catalog: ## measure pages of a million sessions on SQLite and Postgres, into docs/catalog.md (half an hour, 6 GB of disk)
+	tools/packages.sh test
+	go run ./test/bench/catalog -docs docs/catalog.md
+
 # The tools are pinned in tools/go.mod; each is built once and again when its pin changes.
 $(TOOLS)/buf: TOOL = github.com/bufbuild/buf/cmd/buf
 $(TOOLS)/protoc-gen-go: TOOL = google.golang.org/protobuf/cmd/protoc-gen-go

@@ -359,3 +359,27 @@ func testLoad(t *testing.T, open opener) {
 	create(t, c, "new")
 	wantErr(t, c.Load(ctx, func(func([]catalog.Detail) error) error { return nil }), catalog.ErrConflict)
 }
+
+// Whatever is looked for, it is named as wrong or looked for.
+func FuzzText(f *testing.F) {
+	c, err := catalog.Open(f.Context(), f.TempDir()+"/c.db")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { c.Close() })
+	for _, text := range []string{"ann", "smi*", `a"b AND NOT c`, "'x':*", "\x00\xff", "§k", "ﬀ Ⅷ ² हिन्दी", "NEAR(a b)", "İstanbul ẞ"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		s := newSession("a" + fmt.Sprint(len(text)))
+		s.RequestID, s.User = text, text
+		if _, _, err := c.CreateSession(t.Context(), s); err != nil && !errors.Is(err, catalog.ErrConflict) {
+			t.Fatal(err)
+		}
+		_, _, err := c.ListSessions(t.Context(), catalog.Filter{Text: text}, 5, "")
+		var wrong *catalog.FilterError
+		if err != nil && !errors.As(err, &wrong) {
+			t.Errorf("%q: %v", text, err)
+		}
+	})
+}

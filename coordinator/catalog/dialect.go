@@ -22,7 +22,7 @@ type dialect struct {
 	lock, skip string
 	// alone makes a transaction the only one that migrates; empty where every writer is alone.
 	alone string
-	// settle is what makes the most of a database that was filled at once.
+	// settle is what makes the most of a database that has changed much.
 	settle string
 	// passing reports whether a transaction failed only because others stood in its way.
 	passing func(error) bool

@@ -83,12 +83,29 @@ func (s search) numbers(ctx context.Context, q *statement) (found []int64, err e
 }
 
 func (s search) byStart(ctx context.Context, low, high int64) ([]int64, error) {
-	if s.tx.dialect.name == "sqlite" {
-		var q statement
-		s.match(&q, s.query, low, high, nil)
-		return s.numbers(ctx, &q)
+	if s.tx.dialect.name != "sqlite" {
+		return s.byStartPostgres(ctx, low, high)
 	}
-	return s.byStartPostgres(ctx, low, high)
+	if s.fleetAndStack() {
+		return s.byField(ctx, low, high)
+	}
+	var q statement
+	s.match(&q, s.query, low, high, nil)
+	return s.numbers(ctx, &q)
+}
+
+// fleetAndStack reports whether just these are asked for, for which there is an index.
+func (s search) fleetAndStack() bool {
+	f := s.filter
+	return f.Fleet != "" && f.Stack != "" && len(f.fields()) == 2 && len(f.States) == 0 && f.Text == "" && !f.Deleted
+}
+
+// byField reads an index that has what the filter selects, in order.
+func (s search) byField(ctx context.Context, low, high int64) ([]int64, error) {
+	var q statement
+	conditions := append(s.filter.columns(&q), "position >= "+q.arg(low), "position < "+q.arg(high))
+	q.add("SELECT position FROM sessions WHERE %s ORDER BY position %s LIMIT %d", strings.Join(conditions, " AND "), s.way(), s.limit)
+	return s.numbers(ctx, &q)
 }
 
 // match adds a SELECT of SQLite's text index within bounds, which needs the session itself only for conditions.
@@ -155,7 +172,7 @@ func (s search) byTime(ctx context.Context, low, high int64) ([]int64, error) {
 
 // ofClass adds a SELECT of the sessions of a class.
 func (s search) ofClass(q *statement, class int, low, high int64) {
-	if s.tx.dialect.name == "sqlite" {
+	if s.tx.dialect.name == "sqlite" && s.filter.Text != "" {
 		s.match(q, s.query.and(termLength(class)), low, high, s.filter.times)
 		return
 	}
@@ -206,33 +223,23 @@ func (s search) ended(q *statement) string {
 	return strings.Join(conditions, " AND ")
 }
 
-// sorted finds sessions in an order other than that of their starts: among the first of that order and, where too few of
-// them match, by sorting all that match.
+// sorted finds sessions in an order other than that of their starts: where few match by sorting them, otherwise by going
+// through all in that order until a page is full.
 func (s search) sorted(ctx context.Context) ([]int64, error) {
 	key, after, err := s.key(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if s.filter.Text == "" {
-		found, all, err := s.amongFirst(ctx, key, after, s.budget)
-		if err != nil || all || len(found) >= s.limit {
-			return found, err
-		}
-	}
-	// Few that match are found in the order of their starts.
 	few := s
 	few.filter.Order, few.from, few.limit = OrderStart, nil, s.budget+1
 	found, err := few.positions(ctx)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, err
-	case len(found) <= s.budget:
-		return s.sortThese(ctx, key, after, found)
-	case s.filter.Text == "":
-		found, _, err := s.amongFirst(ctx, key, after, math.MaxInt32)
-		return found, err
 	}
-	return s.sortAll(ctx, key, after)
+	if len(found) <= s.budget {
+		return s.sortThese(ctx, key, after, found)
+	}
+	return s.through(ctx, key, after)
 }
 
 // sortThese sorts sessions that are known to match.
@@ -241,11 +248,11 @@ func (s search) sortThese(ctx context.Context, key string, after any, positions 
 		return nil, nil
 	}
 	var q statement
-	q.add("SELECT position FROM sessions WHERE position IN (%d", positions[0])
+	q.add("SELECT s.position FROM sessions s WHERE s.position IN (%d", positions[0])
 	for _, p := range positions[1:] {
 		q.add(", %d", p)
 	}
-	q.add(") AND %s ORDER BY %s %s, position %s LIMIT %d", s.later(&q, key, after), key, s.way(), s.way(), s.limit)
+	q.add(") AND %s ORDER BY %s %s, s.position %s LIMIT %d", s.later(&q, key, after), key, s.way(), s.way(), s.limit)
 	return s.numbers(ctx, &q)
 }
 
@@ -277,44 +284,31 @@ func (s search) later(q *statement, key string, after any) string {
 	if s.filter.Ascending {
 		sign = ">"
 	}
-	return fmt.Sprintf("(%s, position) %s (%s, %s)", key, sign, q.arg(after), q.arg(s.from.position))
+	return fmt.Sprintf("(%s, s.position) %s (%s, %s)", key, sign, q.arg(after), q.arg(s.from.position))
 }
 
 // conditions are all but the text.
 func (s search) conditions(q *statement) string {
 	low, high := s.bounds()
-	all := []string{"position >= " + q.arg(low), "position < " + q.arg(high)}
+	// "+ 0" keeps planners from going by the starts.
+	all := []string{"s.position + 0 >= " + q.arg(low), "s.position + 0 < " + q.arg(high)}
 	all = append(all, s.filter.times(q)...)
 	return strings.Join(append(all, s.filter.columns(q)...), " AND ")
 }
 
-// amongFirst looks through the first sessions of the order; all says that there are no more.
-func (s search) amongFirst(ctx context.Context, key string, after any, budget int) (found []int64, all bool, err error) {
+// through goes through the sessions in the order of the key. The words of each are looked up on Postgres; on SQLite all that
+// have them are found first.
+func (s search) through(ctx context.Context, key string, after any) ([]int64, error) {
 	var q statement
-	first := fmt.Sprintf("FROM sessions WHERE %s ORDER BY %s %s, position %s LIMIT %d", s.later(&q, key, after), key, s.way(), s.way(), budget)
-	var count statement
-	count.add("SELECT COUNT(*) FROM (SELECT 1 FROM sessions WHERE %s LIMIT %d) AS first", s.later(&count, key, after), budget)
-	q.add("SELECT position FROM (SELECT * %s) AS first WHERE %s ORDER BY %s %s, position %s LIMIT %d", first, s.conditions(&q), key, s.way(), s.way(), s.limit)
-	if found, err = s.numbers(ctx, &q); err != nil || len(found) >= s.limit {
-		return found, false, err
+	q.add("SELECT s.position FROM sessions s")
+	conditions := s.conditions(&q) + " AND " + s.later(&q, key, after)
+	switch {
+	case s.filter.Text == "":
+	case s.tx.dialect.name == "sqlite":
+		conditions += " AND s.position IN (SELECT rowid FROM session_search WHERE session_search MATCH " + q.arg(s.tx.dialect.match(s.query)) + ")"
+	default:
+		q.add(" JOIN session_search t ON t.position = s.position AND t.%s", s.matching(&q))
 	}
-	n, err := s.numbers(ctx, &count)
-	return found, err == nil && n[0] < int64(budget), err
-}
-
-// sortAll sorts what matches.
-func (s search) sortAll(ctx context.Context, key string, after any) ([]int64, error) {
-	var q statement
-	match := q.arg(s.tx.dialect.match(s.query))
-	if s.tx.dialect.name == "sqlite" {
-		q.add("SELECT position FROM sessions WHERE position IN (SELECT rowid FROM session_search WHERE session_search MATCH %s)", match)
-	} else {
-		if err := s.noScan(ctx); err != nil {
-			return nil, err
-		}
-		q.add(`WITH matching AS MATERIALIZED (SELECT position FROM session_search WHERE terms @@ CAST(CAST(%s AS TEXT) AS TSQUERY))
-			SELECT position FROM sessions WHERE position IN (SELECT position FROM matching)`, match)
-	}
-	q.add(" AND %s AND %s ORDER BY %s %s, position %s LIMIT %d", s.conditions(&q), s.later(&q, key, after), key, s.way(), s.way(), s.limit)
+	q.add(" WHERE %s ORDER BY %s %s, s.position %s LIMIT %d", conditions, key, s.way(), s.way(), s.limit)
 	return s.numbers(ctx, &q)
 }

@@ -36,7 +36,7 @@ func (s search) simple() bool {
 	if n := len(s.filter.States); n > 0 {
 		several += n
 	}
-	return !s.filter.Deleted && s.filter.Text == "" && several <= 1
+	return !s.filter.Deleted && s.filter.Text == "" && several <= 1 || s.fleetAndStack()
 }
 
 // telling is the condition on sessions that most narrows down what an index has in order; true where there is none.
@@ -52,13 +52,6 @@ func (s search) telling(q *statement) string {
 		return "deleted_time = 0 AND state = " + q.arg(string(s.filter.States[0]))
 	}
 	return "deleted_time = 0"
-}
-
-func (s search) byField(ctx context.Context, low, high int64) ([]int64, error) {
-	var q statement
-	q.add("SELECT position FROM sessions WHERE %s AND position >= %s AND position < %s ORDER BY position %s LIMIT %d",
-		s.telling(&q), q.arg(low), q.arg(high), s.way(), s.limit)
-	return s.numbers(ctx, &q)
 }
 
 // estimate is how many sessions match, as the planner believes.

@@ -47,8 +47,7 @@ func (c *Catalog) Load(ctx context.Context, fill func(add func(some []Detail) er
 	if err != nil {
 		return fmt.Errorf("load catalog: %w", err)
 	}
-	_, err = c.write.ExecContext(ctx, c.dialect.settle)
-	return err
+	return c.Tidy(ctx)
 }
 
 type indexSQL struct{ name, sql string }
