@@ -30,6 +30,7 @@ func (a *Agent) continueSession(s *spool.Session) (*spool.Session, error) {
 	old := s.Registration()
 	next, err := a.spool.Continue(s, session.NewRequestID(), func(r *spool.Registration) {
 		r.Metadata[keyContinues] = old.SessionID
+		delete(r.Metadata, keyRegisteredAfter) // which is the other one's
 	})
 	if err != nil {
 		return nil, fmt.Errorf("continue session %s: %w", old.SessionID, err)

@@ -33,6 +33,7 @@ type coordinator struct {
 	settings *recfleetv1.CaptureSettings
 	events   []*recfleetv1.Event
 	forget   int // events that it loses before the next report
+	take     int // events that it takes at once; 0 for all
 	syncs    []*recfleetv1.AgentServiceSyncRequest
 	answer   *recfleetv1.AgentServiceSyncResponse
 	refuse   error // of Sync, events and end
@@ -66,6 +67,7 @@ func (c *coordinator) ReportEvents(_ context.Context, q *recfleetv1.ReportEvents
 			return nil, c.refuse
 		case e.GetNumber() > n+1:
 			return nil, status.Error(codes.OutOfRange, "a hole")
+		case c.take > 0 && n >= q.GetEvents()[0].GetNumber()-1+int64(c.take):
 		case e.GetNumber() == n+1:
 			c.events = append(c.events, e)
 			c.late = c.late || c.end != nil
@@ -359,6 +361,16 @@ func TestEndComesAfterTheEventsAndReceiptsAfterTheEnd(t *testing.T) {
 	await(t, link.Complete)
 	if err := stop(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestEndWaitsForEventsThatWereNotTaken(t *testing.T) {
+	s, c := registered(t, "s1"), &coordinator{take: 1}
+	end(t, s)
+	_, stop := begin(t, c, s)
+	await(t, func() bool { return s.Registration().Ended })
+	if err := stop(); err != nil || len(c.events) != 2 || c.late {
+		t.Errorf("%v, %d events, after the end: %v", err, len(c.events), c.late)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,11 +31,11 @@ func smallDisk(t *testing.T, size int64) string {
 // fill takes all of a disk's space but so many bytes, as another program would.
 func fill(t *testing.T, dir string, but int64) (empty func()) {
 	t.Helper()
-	path := filepath.Join(dir, "filler")
-	f, err := os.Create(path)
+	f, err := os.CreateTemp(dir, "filler-")
 	if err != nil {
 		t.Fatal(err)
 	}
+	path := f.Name()
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
 		t.Fatal(err)
@@ -65,11 +66,17 @@ func large(r io.Reader) (Prefix, error) {
 
 func TestFullDiskEndsInOrder(t *testing.T) {
 	// What is left of the disk when another program takes the rest: from nothing to enough for the first frames.
-	for _, but := range []int64{0, 4096, 12 << 10, 64 << 10, 200 << 10} {
+	// Frames are written at once where a chunk has room for one.
+	for i, but := range []int64{0, 4096, 12 << 10, 64 << 10, 200 << 10, 0, 12 << 10, 64 << 10, 100 << 10} {
 		t.Run(fmt.Sprint(but), func(t *testing.T) {
 			disk := smallDisk(t, 4<<20)
 			p := open(t, filepath.Join(disk, "spool"), func(c *Config) { c.ReserveBytes, c.Scan = 256<<10, large })
 			s := create(t, p)
+			if i > 4 {
+				if err := s.Update(func(r *Registration) { r.Settings.ChunkBytes = 64 << 10 }); err != nil {
+					t.Fatal(err)
+				}
+			}
 			first := capture(t, s, true, largeFrame, largeFrame)
 			flush(t, s)
 			w, err := s.NewSegment(SegmentConfig{Epoch: 1, Width: 640, Height: 480, Start: began.Add(time.Minute), Interval: time.Second})
@@ -100,8 +107,11 @@ func TestFullDiskEndsInOrder(t *testing.T) {
 				t.Fatal(err)
 			}
 			flush(t, s)
-			if _, err := s.Append(Event{Time: end, MetadataChanged: map[string]string{"k": "v"}}); err != nil {
-				t.Error(err)
+			emptyToo := fill(t, disk, 0)
+			for range 20 { // more than the page of the last event has room for
+				if _, err := s.Append(Event{Time: end, MetadataChanged: map[string]string{"k": strings.Repeat("v", 500)}}); err != nil {
+					t.Error(err)
+				}
 			}
 			if err := s.Update(func(r *Registration) { r.EndReason = "because" }); err != nil {
 				t.Error(err)
@@ -148,6 +158,7 @@ func TestFullDiskEndsInOrder(t *testing.T) {
 				t.Error("there is room on a full disk")
 			}
 			empty()
+			emptyToo()
 			if !p.Room() || p.Full() || p.Pressure() {
 				t.Errorf("room %v, full %v, pressure %v on an empty disk", p.Room(), p.Full(), p.Pressure())
 			}
@@ -173,14 +184,14 @@ func reopened(t *testing.T, p *Spool, s *Session) *Session {
 func TestPressureComesAndGoes(t *testing.T) {
 	p := open(t, t.TempDir(), func(c *Config) { c.MaxBytes = 1000 })
 	s := create(t, p)
-	for i, want := range []bool{false, false, false, true} { // 200 to 800 bytes
-		capture(t, s, true, 200)
-		if got := p.Pressure(); got != want {
-			t.Errorf("pressure %v with %d bytes", got, 200*(i+1))
+	for n := 100; n <= 800; n += 100 {
+		capture(t, s, true, 100)
+		if got := p.Pressure(); got != (n == 800) {
+			t.Errorf("pressure %v with %d bytes", got, n)
 		}
 	}
 	flush(t, s)
-	for n, want := range []bool{false} { // 600
+	for n, want := range []bool{true, false} { // 700, 600
 		_, end, err := s.Chain(n + 1)
 		if err != nil {
 			t.Fatal(err)
