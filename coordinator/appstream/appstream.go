@@ -69,9 +69,9 @@ type Watch struct {
 
 	mu        sync.Mutex
 	platforms map[place]Platform
-	offences  map[string]*offence    // by session
+	lapses    map[string]*lapse      // by session
 	visitors  map[string]*connection // by the platform's session
-	stepped   time.Time              // when offences were looked at
+	stepped   time.Time              // when lapses were looked at
 	looked    time.Time              // when the platform was asked
 	answered  time.Time              // when it last told all that it was asked
 	expired   int64
@@ -84,7 +84,7 @@ type place struct{ region, endpoint string }
 // New returns a Watch that knows nothing yet.
 func New(cfg Config) *Watch {
 	return &Watch{
-		cfg: cfg, pictures: newPictures(), now: time.Now, platforms: map[place]Platform{}, offences: map[string]*offence{}, visitors: map[string]*connection{},
+		cfg: cfg, pictures: newPictures(), now: time.Now, platforms: map[place]Platform{}, lapses: map[string]*lapse{}, visitors: map[string]*connection{},
 	}
 }
 

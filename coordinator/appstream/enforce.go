@@ -10,8 +10,8 @@ import (
 	"github.com/recfleet/recfleet/coordinator/policy"
 )
 
-// offence is a strict session of which nothing is recorded.
-type offence struct {
+// lapse is a strict session of which nothing is recorded.
+type lapse struct {
 	since    time.Time // when this process first saw it so
 	why      string
 	platform string // the platform's session
@@ -59,13 +59,13 @@ func (w *Watch) Enforce(ctx context.Context) error {
 func (w *Watch) judge(s catalog.Session, platform, why string, now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	known := w.offences[s.ID]
+	known := w.lapses[s.ID]
 	switch {
 	case why == "" && known != nil:
-		delete(w.offences, s.ID)
+		delete(w.lapses, s.ID)
 		w.cfg.Logger.Info("strict session is no longer unrecorded", "session_id", s.ID, "state", s.State, "for", now.Sub(known.since).Round(time.Second))
 	case why != "" && known == nil:
-		w.offences[s.ID] = &offence{since: now, why: why, platform: platform}
+		w.lapses[s.ID] = &lapse{since: now, why: why, platform: platform}
 		w.cfg.Logger.Warn("strict session is unrecorded", "session_id", s.ID, "instance", s.Instance, "reason", why, "platform_session", platform)
 	case known != nil:
 		known.why = why
@@ -77,9 +77,9 @@ func (w *Watch) judge(s catalog.Session, platform, why string, now time.Time) {
 func (w *Watch) absolve(recorded map[string]bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for id, o := range w.offences {
+	for id, o := range w.lapses {
 		if recorded[o.platform] {
-			delete(w.offences, id)
+			delete(w.lapses, id)
 		}
 	}
 }
@@ -89,7 +89,7 @@ func (w *Watch) forgive(now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.stepped.IsZero() && now.Sub(w.stepped) > standstill {
-		for _, o := range w.offences {
+		for _, o := range w.lapses {
 			o.since = now
 		}
 	}
@@ -101,10 +101,10 @@ func (w *Watch) forgive(now time.Time) {
 func (w *Watch) follow(ctx context.Context, open map[string]bool) error {
 	w.mu.Lock()
 	var gone []string
-	for id, o := range w.offences {
+	for id, o := range w.lapses {
 		if !open[id] {
 			if o.over {
-				delete(w.offences, id)
+				delete(w.lapses, id)
 				continue
 			}
 			gone = append(gone, id)
@@ -120,7 +120,7 @@ func (w *Watch) follow(ctx context.Context, open map[string]bool) error {
 		}
 		if err != nil || s.EndedBy != catalog.PartyCoordinator {
 			w.mu.Lock()
-			delete(w.offences, id)
+			delete(w.lapses, id)
 			w.mu.Unlock()
 		}
 	}
@@ -131,7 +131,7 @@ func (w *Watch) follow(ctx context.Context, open map[string]bool) error {
 func (w *Watch) due(now time.Time, after time.Duration) (due []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for id, o := range w.offences {
+	for id, o := range w.lapses {
 		if !o.over && now.Sub(o.since) >= after && !now.Before(o.next) {
 			due = append(due, id)
 		}
@@ -141,7 +141,7 @@ func (w *Watch) due(now time.Time, after time.Duration) (due []string) {
 
 func (w *Watch) expire(ctx context.Context, a policy.AppStream, id string) error {
 	w.mu.Lock()
-	o := *w.offences[id]
+	o := *w.lapses[id]
 	w.mu.Unlock()
 	p, err := w.platform(ctx, a)
 	if err == nil {
@@ -152,7 +152,7 @@ func (w *Watch) expire(ctx context.Context, a policy.AppStream, id string) error
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	known := w.offences[id] // only Enforce, which called this, takes it away
+	known := w.lapses[id] // only Enforce, which called this, takes it away
 	switch {
 	case err == nil:
 		known.over = true
