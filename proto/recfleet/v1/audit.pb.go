@@ -36,7 +36,8 @@ type AuditRecord struct {
 	Object string `protobuf:"bytes,5,opt,name=object,proto3" json:"object,omitempty"`
 	// Why, as the actor gave it.
 	Reason string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
-	// "ok", or the refusal's code.
+	// "ok": it was allowed and was about to be done, for records are written first. Where it was refused after all, a record of
+	// its own follows with the refusal's code, as "not_found".
 	Result string `protobuf:"bytes,7,opt,name=result,proto3" json:"result,omitempty"`
 	// The address that the call came from.
 	From string `protobuf:"bytes,8,opt,name=from,proto3" json:"from,omitempty"`

@@ -96,7 +96,11 @@ type EncoderServiceSyncRequest struct {
 	// Set to ask for a bus grant for this public key.
 	BusPublicKey string `protobuf:"bytes,7,opt,name=bus_public_key,json=busPublicKey,proto3" json:"bus_public_key,omitempty"`
 	// The encoder takes no more work.
-	Draining      bool `protobuf:"varint,8,opt,name=draining,proto3" json:"draining,omitempty"`
+	Draining bool `protobuf:"varint,8,opt,name=draining,proto3" json:"draining,omitempty"`
+	// The pools of jobs that it takes beside those for any encoder: at most 16, each matching ^[a-z0-9][a-z0-9._-]{0,62}$.
+	Labels []string `protobuf:"bytes,9,rep,name=labels,proto3" json:"labels,omitempty"`
+	// Of its machine, as the number of cores in use; 0 where it is not known.
+	Load          float64 `protobuf:"fixed64,10,opt,name=load,proto3" json:"load,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -187,6 +191,20 @@ func (x *EncoderServiceSyncRequest) GetDraining() bool {
 	return false
 }
 
+func (x *EncoderServiceSyncRequest) GetLabels() []string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+func (x *EncoderServiceSyncRequest) GetLoad() float64 {
+	if x != nil {
+		return x.Load
+	}
+	return 0
+}
+
 // HeldLease is a job in work.
 type HeldLease struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
@@ -258,7 +276,10 @@ type EncoderServiceSyncResponse struct {
 	// Set when asked for.
 	Bus *BusGrant `protobuf:"bytes,3,opt,name=bus,proto3" json:"bus,omitempty"`
 	// Call again at least this often while a lease is held.
-	NextSync      *durationpb.Duration `protobuf:"bytes,4,opt,name=next_sync,json=nextSync,proto3" json:"next_sync,omitempty"`
+	NextSync *durationpb.Duration `protobuf:"bytes,4,opt,name=next_sync,json=nextSync,proto3" json:"next_sync,omitempty"`
+	// Somebody ordered the encoder to take no more work, finish what it holds, and end. Where this is not set any more before
+	// it has ended, it takes work again.
+	Drain         bool `protobuf:"varint,5,opt,name=drain,proto3" json:"drain,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -319,6 +340,13 @@ func (x *EncoderServiceSyncResponse) GetNextSync() *durationpb.Duration {
 		return x.NextSync
 	}
 	return nil
+}
+
+func (x *EncoderServiceSyncResponse) GetDrain() bool {
+	if x != nil {
+		return x.Drain
+	}
+	return false
 }
 
 // Lease is a time-limited, numbered right to encode one segment.
@@ -928,7 +956,7 @@ var File_recfleet_v1_encoder_proto protoreflect.FileDescriptor
 
 const file_recfleet_v1_encoder_proto_rawDesc = "" +
 	"\n" +
-	"\x19recfleet/v1/encoder.proto\x12\vrecfleet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15recfleet/v1/bus.proto\"\xab\x02\n" +
+	"\x19recfleet/v1/encoder.proto\x12\vrecfleet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15recfleet/v1/bus.proto\"\xd7\x02\n" +
 	"\x19EncoderServiceSyncRequest\x12\x1d\n" +
 	"\n" +
 	"encoder_id\x18\x01 \x01(\tR\tencoderId\x12\x12\n" +
@@ -939,20 +967,24 @@ const file_recfleet_v1_encoder_proto_rawDesc = "" +
 	"\x04held\x18\x05 \x03(\v2\x16.recfleet.v1.HeldLeaseR\x04held\x124\n" +
 	"\bmax_wait\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\amaxWait\x12$\n" +
 	"\x0ebus_public_key\x18\a \x01(\tR\fbusPublicKey\x12\x1a\n" +
-	"\bdraining\x18\b \x01(\bR\bdraining\"c\n" +
+	"\bdraining\x18\b \x01(\bR\bdraining\x12\x16\n" +
+	"\x06labels\x18\t \x03(\tR\x06labels\x12\x12\n" +
+	"\x04load\x18\n" +
+	" \x01(\x01R\x04load\"c\n" +
 	"\tHeldLease\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x02 \x01(\x03R\n" +
 	"generation\x12\x1f\n" +
 	"\vframes_done\x18\x03 \x01(\x03R\n" +
-	"framesDone\"\xcd\x01\n" +
+	"framesDone\"\xe3\x01\n" +
 	"\x1aEncoderServiceSyncResponse\x12,\n" +
 	"\agranted\x18\x01 \x03(\v2\x12.recfleet.v1.LeaseR\agranted\x12 \n" +
 	"\flost_job_ids\x18\x02 \x03(\tR\n" +
 	"lostJobIds\x12'\n" +
 	"\x03bus\x18\x03 \x01(\v2\x15.recfleet.v1.BusGrantR\x03bus\x126\n" +
-	"\tnext_sync\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\bnextSync\"\x9b\x02\n" +
+	"\tnext_sync\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\bnextSync\x12\x14\n" +
+	"\x05drain\x18\x05 \x01(\bR\x05drain\"\x9b\x02\n" +
 	"\x05Lease\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x1e\n" +
 	"\n" +

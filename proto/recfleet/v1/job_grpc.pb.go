@@ -32,7 +32,7 @@ const (
 // Every call may fail with UNAUTHENTICATED, PERMISSION_DENIED and UNAVAILABLE; INVALID_ARGUMENT names the field that is
 // wrong.
 type JobServiceClient interface {
-	// ListJobs returns jobs in the order in which they are to be done, those that are done last. It only reads.
+	// ListJobs returns jobs, the newest first. It only reads.
 	ListJobs(ctx context.Context, in *ListJobsRequest, opts ...grpc.CallOption) (*ListJobsResponse, error)
 	// RetryJob makes a quarantined or waiting job available at once, with its failures forgotten. Idempotent: a job that is
 	// available or running stays as it is. NOT_FOUND where there is no such job; FAILED_PRECONDITION where it is completed.
@@ -76,7 +76,7 @@ func (c *jobServiceClient) RetryJob(ctx context.Context, in *RetryJobRequest, op
 // Every call may fail with UNAUTHENTICATED, PERMISSION_DENIED and UNAVAILABLE; INVALID_ARGUMENT names the field that is
 // wrong.
 type JobServiceServer interface {
-	// ListJobs returns jobs in the order in which they are to be done, those that are done last. It only reads.
+	// ListJobs returns jobs, the newest first. It only reads.
 	ListJobs(context.Context, *ListJobsRequest) (*ListJobsResponse, error)
 	// RetryJob makes a quarantined or waiting job available at once, with its failures forgotten. Idempotent: a job that is
 	// available or running stays as it is. NOT_FOUND where there is no such job; FAILED_PRECONDITION where it is completed.
