@@ -2,6 +2,7 @@
 package embedded
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -35,10 +36,13 @@ type Config struct {
 	// StoreBytes bounds all streams together. It must be well below what the disk has free: a full store is an error for the
 	// publisher at once, a full disk is silence.
 	StoreBytes int64
-	Logger     hclog.Logger
+	// SyncInterval is how long what was acknowledged may not be on the disk yet; 0, as it should be, means never. A coordinator
+	// refuses any other unless it is told to accept an unsafe broker.
+	SyncInterval time.Duration
+	Logger       hclog.Logger
 }
 
-// Server is an embedded broker that acknowledges only what is on its disk.
+// Server is an embedded broker. It acknowledges only what is on its disk, unless it was told otherwise.
 type Server struct{ server *server.Server }
 
 // Start starts a broker and blocks until it serves. ErrListen where its address cannot be had.
@@ -68,8 +72,8 @@ func Start(cfg Config) (*Server, error) {
 	s, err := server.NewServer(&server.Options{
 		ServerName: "recfleet", Host: cfg.Host, Port: port,
 		JetStream: true, StoreDir: cfg.Dir, JetStreamMaxStore: cfg.StoreBytes, DisableJetStreamBanner: true,
-		// What its configuration file calls "sync_interval: always".
-		SyncAlways: true, SyncInterval: 2 * time.Minute,
+		// What its configuration file calls "sync_interval: always"; the interval is then of no account, but must not be zero.
+		SyncAlways: cfg.SyncInterval == 0, SyncInterval: cmp.Or(cfg.SyncInterval, 2*time.Minute),
 		MaxPayload: 1 << 20,
 		TLS:        true, TLSConfig: cfg.TLS, TLSTimeout: 5, TLSHandshakeFirst: true,
 		TrustedOperators: []*jwt.OperatorClaims{operator}, SystemAccount: cfg.Trust.SystemAccount(), AccountResolver: resolver,

@@ -2,8 +2,10 @@ package embedded
 
 import (
 	"crypto/tls"
+	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"go.uber.org/goleak"
@@ -69,5 +71,37 @@ func TestAPortInUseIsSaid(t *testing.T) {
 	cfg := Config{Dir: dir, Host: "192.0.2.1", Port: 1, Trust: trust, TLS: &tls.Config{MinVersion: tls.VersionTLS13}, StoreBytes: 1 << 20, Logger: hclog.NewNullLogger()}
 	if _, err := Start(cfg); err == nil || !strings.Contains(err.Error(), "192.0.2.1") {
 		t.Errorf("a broker on an address of somebody else: %v", err)
+	}
+}
+
+func TestABrokerThatSyncsLaterIsUnsafe(t *testing.T) {
+	dir := t.TempDir()
+	authority, err := identity.OpenAuthority(dir + "/identity")
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, err := authority.ServerCertificate(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	trust, err := bus.OpenTrust(dir + "/trust")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := Start(Config{
+		Dir: dir + "/js", Host: "127.0.0.1", Trust: trust, StoreBytes: 1 << 20, SyncInterval: time.Second, Logger: hclog.NewNullLogger(),
+		TLS: &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS13},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Shutdown()
+	broker, err := bus.DialBroker(t.Context(), bus.BrokerConfig{Trust: trust, Embedded: server, Logger: hclog.NewNullLogger()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer broker.Close()
+	if err := broker.Check(t.Context()); !errors.Is(err, bus.ErrUnsafeBroker) {
+		t.Errorf("the check of a broker that syncs each second: %v", err)
 	}
 }
