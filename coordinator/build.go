@@ -29,6 +29,15 @@ type parts struct {
 	page   http.Handler
 }
 
+// synced tells the watch whether a session's agent takes pictures.
+func (p *parts) synced(session string, b sessions.Beat) {
+	idle := b.Idle
+	if !b.IdleKnown {
+		idle = 0 // a user who is not known to be idle is taken for active
+	}
+	p.watch.Frames(session, b.Frames, idle)
+}
+
 // build makes the parts and ties them together; it starts nothing.
 func (c Config) build(store *catalog.Catalog) (p parts, err error) {
 	control := access.New(c.Tokens)
@@ -59,7 +68,7 @@ func (c Config) build(store *catalog.Catalog) (p parts, err error) {
 		Catalog: store, Board: p.board, Grants: c.Broker, Store: c.Store, Location: c.Location, Access: control,
 		Credentials: front.Credentials(), Encode: c.Encode, Lease: c.Lease, Logger: c.Logger.Named("api"),
 		Sessions: sessions.New(sessions.Config{
-			Catalog: store, Bus: c.Broker, Ingest: custody, Space: c.space, Policy: c.Policy.Current, Seen: p.watch.Seen, Ended: p.finish.Due.Raise,
+			Catalog: store, Bus: c.Broker, Ingest: custody, Space: c.space, Policy: c.Policy.Current, Seen: p.watch.Seen, Synced: p.synced, Ended: p.finish.Due.Raise,
 			Settings: sessions.Settings{FrameRate: c.FrameRate, SegmentLength: c.SegmentLength, SegmentBytes: c.SegmentBytes, Template: c.Location.Template},
 			Logger:   c.Logger.Named("sessions"),
 		}),

@@ -106,7 +106,7 @@ func eventFromProto(e *recfleetv1.Event) catalog.Event {
 }
 
 func beatFromProto(r *recfleetv1.AgentServiceSyncRequest) sessions.Beat {
-	b := sessions.Beat{Frames: r.GetFrameCount()}
+	b := sessions.Beat{Frames: r.GetFrameCount(), Idle: r.GetUserIdle().AsDuration(), IdleKnown: r.GetUserIdle() != nil}
 	for _, n := range r.GetAwaitingReceipt() {
 		b.Awaiting = append(b.Awaiting, int(n))
 	}

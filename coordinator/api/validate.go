@@ -257,6 +257,9 @@ func checkAgentSync(r *recfleetv1.AgentServiceSyncRequest) error {
 			return err
 		}
 	}
+	if r.GetUserIdle() != nil && (r.GetUserIdle().CheckValid() != nil || r.GetUserIdle().AsDuration() < 0) {
+		return wrong("user_idle", "is not a length of time")
+	}
 	if len(r.GetAwaitingReceipt()) > maxAwaiting {
 		return wrong("awaiting_receipt", "are %d, at most %d", len(r.GetAwaitingReceipt()), maxAwaiting)
 	}

@@ -70,6 +70,8 @@ type Config struct {
 	Space func() error
 	// Seen is called with every sign of life of a session's agent.
 	Seen func(session string)
+	// Synced, where it is set, is called with how a session's agent stands.
+	Synced func(session string, b Beat)
 	// Ended is called after the books of a session were closed.
 	Ended  func()
 	Logger hclog.Logger
@@ -183,6 +185,8 @@ func (s *Sessions) Report(ctx context.Context, id string, events []catalog.Event
 // Beat is how an agent stands.
 type Beat struct {
 	Frames       int64
+	Idle         time.Duration // since the user's last input
+	IdleKnown    bool
 	Awaiting     []int  // segments without a receipt
 	BusPublicKey string // set to ask for a new grant
 }
@@ -207,6 +211,9 @@ func (s *Sessions) Sync(ctx context.Context, id string, b Beat) (Orders, error) 
 		return Orders{}, fmt.Errorf("sync session %s: %w", id, catalog.ErrEnded)
 	}
 	s.cfg.Seen(id)
+	if s.cfg.Synced != nil {
+		s.cfg.Synced(id, b)
+	}
 	if b.Frames > 0 && session.State == catalog.SessionStarting {
 		if err := s.cfg.Catalog.MarkRecording(ctx, id); err != nil {
 			return Orders{}, err

@@ -3,7 +3,8 @@
 // What comes in are the agents' signs of life. A session that should have an agent and has shown none for a while is marked
 // silent: a network that is cut for minutes loses nothing, for the agent spools and catches up. One that stays silent for
 // much longer is taken over: what the bus holds of it is sealed, the rest until then is declared a gap, and its books are
-// closed. Time is measured from what this coordinator has seen itself, on its monotonic clock, so that after its own restart
+// closed. A session whose agent speaks and takes no pictures while its user is active is an alarm, for as long as it lasts.
+// Time is measured from what this coordinator has seen itself, on its monotonic clock, so that after its own restart
 // every agent has a fresh while.
 package watch
 
@@ -56,6 +57,7 @@ type Watch struct {
 
 	mu      sync.Mutex
 	signs   map[string]sign
+	frames  map[string]pictures
 	stepped time.Time
 }
 
@@ -68,7 +70,7 @@ type sign struct {
 
 // New returns a watch that has seen nobody.
 func New(cfg Config) *Watch {
-	return &Watch{cfg: cfg, back: duty.NewSignal(), signs: map[string]sign{}}
+	return &Watch{cfg: cfg, back: duty.NewSignal(), signs: map[string]sign{}, frames: map[string]pictures{}}
 }
 
 // Seen notes that the session's agent has been heard of now.
@@ -114,6 +116,11 @@ func (w *Watch) forget(watched map[string]bool) {
 			delete(w.signs, id)
 		}
 	}
+	for id := range w.frames {
+		if !watched[id] {
+			delete(w.frames, id)
+		}
+	}
 }
 
 // forgive takes the time off every silence in which this process itself stood still, as on a host that was suspended: no
@@ -126,6 +133,10 @@ func (w *Watch) forgive() {
 		for id, s := range w.signs {
 			s.at = s.at.Add(still)
 			w.signs[id] = s
+		}
+		for id, p := range w.frames {
+			p.grew, p.input = p.grew.Add(still), p.input.Add(still)
+			w.frames[id] = p
 		}
 	}
 	w.stepped = now
@@ -157,6 +168,7 @@ func (w *Watch) Step(ctx context.Context) error {
 			failed = errors.Join(failed, w.close(ctx, s.ID))
 		}
 	}
+	failed = errors.Join(failed, w.record(ctx, unfinished))
 	w.forget(watched)
 	return failed
 }

@@ -992,7 +992,10 @@ type AgentServiceSyncRequest struct {
 	// Set to ask for a new bus grant.
 	RenewBus bool `protobuf:"varint,6,opt,name=renew_bus,json=renewBus,proto3" json:"renew_bus,omitempty"`
 	// As in StartSession; needed with renew_bus.
-	BusPublicKey  string `protobuf:"bytes,7,opt,name=bus_public_key,json=busPublicKey,proto3" json:"bus_public_key,omitempty"`
+	BusPublicKey string `protobuf:"bytes,7,opt,name=bus_public_key,json=busPublicKey,proto3" json:"bus_public_key,omitempty"`
+	// Time since the last input from mouse or keyboard; unset where the agent does not know it. A user of whom nothing is
+	// recorded and who is not known to be idle is an alarm.
+	UserIdle      *durationpb.Duration `protobuf:"bytes,8,opt,name=user_idle,json=userIdle,proto3" json:"user_idle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1074,6 +1077,13 @@ func (x *AgentServiceSyncRequest) GetBusPublicKey() string {
 		return x.BusPublicKey
 	}
 	return ""
+}
+
+func (x *AgentServiceSyncRequest) GetUserIdle() *durationpb.Duration {
+	if x != nil {
+		return x.UserIdle
+	}
+	return nil
 }
 
 // AgentServiceSyncResponse is what the agent is to do.
@@ -1537,7 +1547,7 @@ const file_recfleet_v1_agent_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"D\n" +
 	"\x0fMonitorsChanged\x121\n" +
-	"\bgeometry\x18\x01 \x01(\v2\x15.recfleet.v1.GeometryR\bgeometry\"\xb0\x02\n" +
+	"\bgeometry\x18\x01 \x01(\v2\x15.recfleet.v1.GeometryR\bgeometry\"\xe8\x02\n" +
 	"\x17AgentServiceSyncRequest\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x1f\n" +
@@ -1547,7 +1557,8 @@ const file_recfleet_v1_agent_proto_rawDesc = "" +
 	"\rspooled_bytes\x18\x04 \x01(\x03R\fspooledBytes\x12)\n" +
 	"\x10awaiting_receipt\x18\x05 \x03(\x05R\x0fawaitingReceipt\x12\x1b\n" +
 	"\trenew_bus\x18\x06 \x01(\bR\brenewBus\x12$\n" +
-	"\x0ebus_public_key\x18\a \x01(\tR\fbusPublicKey\"\xc2\x02\n" +
+	"\x0ebus_public_key\x18\a \x01(\tR\fbusPublicKey\x126\n" +
+	"\tuser_idle\x18\b \x01(\v2\x19.google.protobuf.DurationR\buserIdle\"\xc2\x02\n" +
 	"\x18AgentServiceSyncResponse\x120\n" +
 	"\breceipts\x18\x01 \x03(\v2\x14.recfleet.v1.ReceiptR\breceipts\x124\n" +
 	"\amissing\x18\x02 \x03(\v2\x1a.recfleet.v1.MissingChunksR\amissing\x12*\n" +
@@ -1646,25 +1657,26 @@ var file_recfleet_v1_agent_proto_depIdxs = []int32{
 	20, // 20: recfleet.v1.MetadataChanged.metadata:type_name -> recfleet.v1.MetadataChanged.MetadataEntry
 	22, // 21: recfleet.v1.MonitorsChanged.geometry:type_name -> recfleet.v1.Geometry
 	21, // 22: recfleet.v1.AgentServiceSyncRequest.last_frame_time:type_name -> google.protobuf.Timestamp
-	14, // 23: recfleet.v1.AgentServiceSyncResponse.receipts:type_name -> recfleet.v1.Receipt
-	15, // 24: recfleet.v1.AgentServiceSyncResponse.missing:type_name -> recfleet.v1.MissingChunks
-	16, // 25: recfleet.v1.AgentServiceSyncResponse.stop:type_name -> recfleet.v1.StopOrder
-	23, // 26: recfleet.v1.AgentServiceSyncResponse.bus:type_name -> recfleet.v1.BusGrant
-	24, // 27: recfleet.v1.AgentServiceSyncResponse.next_sync:type_name -> google.protobuf.Duration
-	21, // 28: recfleet.v1.EndSessionRequest.end_time:type_name -> google.protobuf.Timestamp
-	0,  // 29: recfleet.v1.AgentService.StartSession:input_type -> recfleet.v1.StartSessionRequest
-	4,  // 30: recfleet.v1.AgentService.ReportEvents:input_type -> recfleet.v1.ReportEventsRequest
-	12, // 31: recfleet.v1.AgentService.Sync:input_type -> recfleet.v1.AgentServiceSyncRequest
-	17, // 32: recfleet.v1.AgentService.EndSession:input_type -> recfleet.v1.EndSessionRequest
-	1,  // 33: recfleet.v1.AgentService.StartSession:output_type -> recfleet.v1.StartSessionResponse
-	5,  // 34: recfleet.v1.AgentService.ReportEvents:output_type -> recfleet.v1.ReportEventsResponse
-	13, // 35: recfleet.v1.AgentService.Sync:output_type -> recfleet.v1.AgentServiceSyncResponse
-	18, // 36: recfleet.v1.AgentService.EndSession:output_type -> recfleet.v1.EndSessionResponse
-	33, // [33:37] is the sub-list for method output_type
-	29, // [29:33] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	24, // 23: recfleet.v1.AgentServiceSyncRequest.user_idle:type_name -> google.protobuf.Duration
+	14, // 24: recfleet.v1.AgentServiceSyncResponse.receipts:type_name -> recfleet.v1.Receipt
+	15, // 25: recfleet.v1.AgentServiceSyncResponse.missing:type_name -> recfleet.v1.MissingChunks
+	16, // 26: recfleet.v1.AgentServiceSyncResponse.stop:type_name -> recfleet.v1.StopOrder
+	23, // 27: recfleet.v1.AgentServiceSyncResponse.bus:type_name -> recfleet.v1.BusGrant
+	24, // 28: recfleet.v1.AgentServiceSyncResponse.next_sync:type_name -> google.protobuf.Duration
+	21, // 29: recfleet.v1.EndSessionRequest.end_time:type_name -> google.protobuf.Timestamp
+	0,  // 30: recfleet.v1.AgentService.StartSession:input_type -> recfleet.v1.StartSessionRequest
+	4,  // 31: recfleet.v1.AgentService.ReportEvents:input_type -> recfleet.v1.ReportEventsRequest
+	12, // 32: recfleet.v1.AgentService.Sync:input_type -> recfleet.v1.AgentServiceSyncRequest
+	17, // 33: recfleet.v1.AgentService.EndSession:input_type -> recfleet.v1.EndSessionRequest
+	1,  // 34: recfleet.v1.AgentService.StartSession:output_type -> recfleet.v1.StartSessionResponse
+	5,  // 35: recfleet.v1.AgentService.ReportEvents:output_type -> recfleet.v1.ReportEventsResponse
+	13, // 36: recfleet.v1.AgentService.Sync:output_type -> recfleet.v1.AgentServiceSyncResponse
+	18, // 37: recfleet.v1.AgentService.EndSession:output_type -> recfleet.v1.EndSessionResponse
+	34, // [34:38] is the sub-list for method output_type
+	30, // [30:34] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_recfleet_v1_agent_proto_init() }
