@@ -86,7 +86,7 @@ func (s search) byStart(ctx context.Context, low, high int64) ([]int64, error) {
 	if s.tx.dialect.name != "sqlite" {
 		return s.byStartPostgres(ctx, low, high)
 	}
-	if s.fleetAndStack() {
+	if s.fleetAndMore() {
 		return s.byField(ctx, low, high)
 	}
 	var q statement
@@ -94,10 +94,11 @@ func (s search) byStart(ctx context.Context, low, high int64) ([]int64, error) {
 	return s.numbers(ctx, &q)
 }
 
-// fleetAndStack reports whether just these are asked for, for which there is an index.
-func (s search) fleetAndStack() bool {
+// fleetAndMore reports whether a fleet and a stack are asked for, or a fleet and a state, and no more: there are indexes.
+func (s search) fleetAndMore() bool {
 	f := s.filter
-	return f.Fleet != "" && f.Stack != "" && len(f.fields()) == 2 && len(f.States) == 0 && f.Text == "" && !f.Deleted
+	return f.Fleet != "" && f.Text == "" && !f.Deleted &&
+		(f.Stack != "" && len(f.fields()) == 2 && len(f.States) == 0 || len(f.fields()) == 1 && len(f.States) == 1)
 }
 
 // byField reads an index that has what the filter selects, in order.
@@ -301,6 +302,13 @@ func (s search) conditions(q *statement) string {
 func (s search) through(ctx context.Context, key string, after any) ([]int64, error) {
 	var q statement
 	q.add("SELECT s.position FROM sessions s")
+	if s.tx.dialect.name == "sqlite" {
+		index := "sessions_by_user"
+		if s.filter.Order == OrderEnd {
+			index = "sessions_by_end"
+		}
+		q.add(" INDEXED BY %s", index) // it would rather sort a whole fleet
+	}
 	conditions := s.conditions(&q) + " AND " + s.later(&q, key, after)
 	switch {
 	case s.filter.Text == "":

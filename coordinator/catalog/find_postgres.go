@@ -36,7 +36,7 @@ func (s search) simple() bool {
 	if n := len(s.filter.States); n > 0 {
 		several += n
 	}
-	return !s.filter.Deleted && s.filter.Text == "" && several <= 1 || s.fleetAndStack()
+	return !s.filter.Deleted && s.filter.Text == "" && several <= 1 || s.fleetAndMore()
 }
 
 // telling is the condition on sessions that most narrows down what an index has in order; true where there is none.

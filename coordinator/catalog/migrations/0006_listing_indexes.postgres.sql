@@ -19,3 +19,4 @@ CREATE INDEX sessions_by_end ON sessions ((CASE WHEN end_time = 0 THEN 922337203
 CREATE INDEX session_search_terms ON session_search USING gin (terms) WITH (fastupdate = off);
 -- Most fleets belong to one stack: asking for a fleet and another stack must not look through all of the fleet.
 CREATE INDEX sessions_kept_by_fleet_and_stack ON sessions (fleet, stack, position) WHERE deleted_time = 0;
+CREATE INDEX sessions_kept_by_fleet_and_state ON sessions (fleet, state, position) WHERE deleted_time = 0;
