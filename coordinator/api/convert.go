@@ -138,9 +138,12 @@ func ordersToProto(o sessions.Orders) *recfleetv1.AgentServiceSyncResponse {
 }
 
 func encoderFromProto(r *recfleetv1.EncoderServiceSyncRequest) jobs.Encoder {
-	e := jobs.Encoder{ID: r.GetEncoderId(), Free: int(r.GetFreeSlots()), Wait: r.GetMaxWait().AsDuration(), Draining: r.GetDraining()}
+	e := jobs.Encoder{
+		ID: r.GetEncoderId(), Host: r.GetHost(), Version: r.GetVersion(), Labels: r.GetLabels(), Load: r.GetLoad(), Free: int(r.GetFreeSlots()),
+		Wait: r.GetMaxWait().AsDuration(), Draining: r.GetDraining(),
+	}
 	for _, h := range r.GetHeld() {
-		e.Held = append(e.Held, catalog.Held{Job: h.GetJobId(), Generation: h.GetGeneration()})
+		e.Held = append(e.Held, jobs.Held{Held: catalog.Held{Job: h.GetJobId(), Generation: h.GetGeneration()}, Frames: h.GetFramesDone()})
 	}
 	return e
 }
@@ -260,8 +263,16 @@ func sessionToProto(s catalog.Session) *recfleetv1.Session {
 		Metadata: s.Metadata, StartTime: timeToProto(s.Start), EndTime: timeToProto(s.End), RecordedDuration: durationpb.New(s.Totals.Recorded),
 		GapDuration: durationpb.New(s.Totals.Missing), SegmentCount: int32(s.Totals.Segments), ArchivedSegmentCount: int32(s.Totals.Archived),
 		GapCount: int32(s.Totals.Gaps), ArchivedBytes: s.Totals.ArchivedBytes, StopReason: s.StopReason, Policy: sessionPolicyToProto(s.Policy),
-		DeleteTime: timeToProto(s.Deletion.Done),
+		DeleteTime: timeToProto(s.Deletion.Ordered), HoldTime: timeToProto(s.Hold.Time), HoldReason: s.Hold.Reason, ExpireTime: expireTime(s),
 	}
+}
+
+// expireTime is when a session's recordings go by themselves; nil where they do not, or are gone.
+func expireTime(s catalog.Session) *timestamppb.Timestamp {
+	if !s.Deletion.Ordered.IsZero() {
+		return nil
+	}
+	return timeToProto(s.RetainUntil)
 }
 
 func detailToProto(d catalog.Detail, at object.Location) *recfleetv1.Session {

@@ -33,12 +33,12 @@ func (s *encoderService) Sync(ctx context.Context, r *recfleetv1.EncoderServiceS
 		}
 		answer.Bus, encoder.Wait = grant.Proto(), 0
 	}
-	granted, lost, err := s.board.Sync(ctx, encoder)
+	said, err := s.board.Sync(ctx, encoder)
 	if err != nil {
 		return nil, err
 	}
-	answer.LostJobIds = lost
-	for _, l := range granted {
+	answer.LostJobIds, answer.Drain = said.Lost, said.Drain
+	for _, l := range said.Granted {
 		answer.Granted = append(answer.Granted, leaseToProto(l, s.lease, s.settings))
 	}
 	return answer, nil

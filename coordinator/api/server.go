@@ -8,6 +8,7 @@ package api
 
 import (
 	"context"
+	"crypto/ed25519"
 	"runtime/debug"
 	"time"
 
@@ -64,7 +65,13 @@ type Config struct {
 	Credentials credentials.TransportCredentials
 	Encode      EncodeSettings
 	Lease       time.Duration
-	Logger      hclog.Logger
+	// PublicKey is that of the key that manifests are signed with.
+	PublicKey ed25519.PublicKey
+	// Deleted is called after a deletion was ordered.
+	Deleted func()
+	// Closing is closed when calls that have no end are to end.
+	Closing <-chan struct{}
+	Logger  hclog.Logger
 }
 
 // NewServer returns a gRPC server with all services and gRPC's health service; it serves nothing yet.
@@ -79,8 +86,16 @@ func NewServer(cfg Config) *grpc.Server {
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),
 		grpc.ConnectionTimeout(10*time.Second),
 	)
-	recfleetv1.RegisterSessionServiceServer(s, &sessionService{catalog: cfg.Catalog, sessions: cfg.Sessions, location: cfg.Location})
-	recfleetv1.RegisterRecordingServiceServer(s, &recordingService{catalog: cfg.Catalog, store: cfg.Store, location: cfg.Location})
+	book := ledger{audit: cfg.Catalog, logger: cfg.Logger}
+	recfleetv1.RegisterSessionServiceServer(s, &sessionService{
+		catalog: cfg.Catalog, sessions: cfg.Sessions, location: cfg.Location, ledger: book, logger: cfg.Logger, deleted: cfg.Deleted, closing: cfg.Closing,
+	})
+	recfleetv1.RegisterRecordingServiceServer(s, &recordingService{
+		catalog: cfg.Catalog, store: cfg.Store, location: cfg.Location, ledger: book, publicKey: cfg.PublicKey, wanted: cfg.Board.Want,
+	})
+	recfleetv1.RegisterJobServiceServer(s, &jobService{catalog: cfg.Catalog, board: cfg.Board, ledger: book, logger: cfg.Logger})
+	recfleetv1.RegisterFleetServiceServer(s, &fleetService{catalog: cfg.Catalog, board: cfg.Board, ledger: book, logger: cfg.Logger})
+	recfleetv1.RegisterAuditServiceServer(s, &auditService{catalog: cfg.Catalog})
 	recfleetv1.RegisterAgentServiceServer(s, &agentService{sessions: cfg.Sessions})
 	recfleetv1.RegisterEncoderServiceServer(s, &encoderService{board: cfg.Board, grants: cfg.Grants, settings: cfg.Encode, lease: cfg.Lease})
 	recfleetv1.RegisterPolicyServiceServer(s, &policyService{sessions: cfg.Sessions, encode: cfg.Encode})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/hashicorp/go-hclog"
 	"google.golang.org/grpc"
 
 	"github.com/recfleet/recfleet/coordinator/catalog"
@@ -20,6 +21,11 @@ type sessionService struct {
 	catalog  *catalog.Catalog
 	sessions *sessions.Sessions
 	location object.Location
+	ledger   ledger
+	logger   hclog.Logger
+	deleted  func()          // a deletion was ordered
+	closing  <-chan struct{} // the server ends
+	watches  watches
 }
 
 // ListSessions returns one page.
@@ -63,8 +69,11 @@ func (s *sessionService) StopSession(ctx context.Context, r *recfleetv1.StopSess
 	if reason == "" {
 		reason = "stopped by an administrator"
 	}
-	session, err := s.sessions.Stop(ctx, r.GetSessionId(), reason)
-	if err != nil {
+	var session catalog.Session
+	if err := s.ledger.do(ctx, deed{"session.stop", r.GetSessionId(), reason}, func() (err error) {
+		session, err = s.sessions.Stop(ctx, r.GetSessionId(), reason)
+		return err
+	}); err != nil {
 		return nil, err
 	}
 	return &recfleetv1.StopSessionResponse{Session: sessionToProto(session)}, nil
@@ -73,9 +82,13 @@ func (s *sessionService) StopSession(ctx context.Context, r *recfleetv1.StopSess
 // recordingService finds and reads mp4s.
 type recordingService struct {
 	recfleetv1.UnimplementedRecordingServiceServer
-	catalog  *catalog.Catalog
-	store    object.Store
-	location object.Location
+	catalog   *catalog.Catalog
+	store     object.Store
+	location  object.Location
+	ledger    ledger
+	publicKey []byte
+	// wanted is called for a segment that somebody waits for.
+	wanted func(ctx context.Context, session string, segment int)
 }
 
 // pieceBytes is how much of a file goes into one message.
@@ -115,16 +128,21 @@ func (s *recordingService) DownloadRecording(r *recfleetv1.DownloadRecordingRequ
 		return err
 	}
 	if g.State != catalog.SegmentArchived {
+		s.wanted(ctx, r.GetSessionId(), int(r.GetSegment()))
 		return errNotArchived
 	}
 	if r.GetOffset() > g.Recording.Bytes {
 		return fmt.Errorf("offset %d of %d bytes: %w", r.GetOffset(), g.Recording.Bytes, object.ErrRange)
 	}
+	return s.ledger.do(ctx, deed{action: "recording.download", object: catalog.JobID(g.Session, g.Segment)}, func() error { return s.download(stream, r, g) })
+}
+
+func (s *recordingService) download(stream grpc.ServerStreamingServer[recfleetv1.DownloadRecordingResponse], r *recfleetv1.DownloadRecordingRequest, g catalog.Segment) error {
 	message := &recfleetv1.DownloadRecordingResponse{Recording: recordingToProto(g, s.location)}
 	if r.GetOffset() == g.Recording.Bytes {
 		return stream.Send(message)
 	}
-	body, _, err := s.store.Get(ctx, g.Recording.ObjectKey, r.GetOffset(), -1)
+	body, _, err := s.store.Get(stream.Context(), g.Recording.ObjectKey, r.GetOffset(), -1)
 	if errors.Is(err, object.ErrNotFound) {
 		return fmt.Errorf("read %s: %w: %w", g.Recording.ObjectKey, object.ErrUnavailable, err) // it was there
 	}

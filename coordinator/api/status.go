@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -13,6 +14,17 @@ import (
 	"github.com/recfleet/recfleet/internal/bus"
 	"github.com/recfleet/recfleet/internal/object"
 )
+
+// errPrecondition says that what the catalog has does not allow what was asked for.
+var errPrecondition = errors.New("not possible now")
+
+// precondition marks what conflicts with what the catalog has: the request is right, its time is not.
+func precondition(err error) error {
+	if errors.Is(err, catalog.ErrConflict) {
+		return fmt.Errorf("%w: %w", errPrecondition, err)
+	}
+	return err
+}
 
 // toStatus is the one place where errors become gRPC codes. told is false where the caller is told nothing of what is
 // wrong; then the error is for the log.
@@ -36,9 +48,15 @@ func toStatus(err error) (_ error, told bool) {
 		return status.Error(codes.InvalidArgument, "page_token: was not made for this query"), true
 	case errors.Is(err, bus.ErrKey):
 		return status.Error(codes.InvalidArgument, "bus_public_key: is not the public key of a bus user"), true
+	case errors.Is(err, errUnaudited):
+		return status.Error(codes.Unavailable, errUnaudited.Error()+", so nothing was done; try again"), false
+	case errors.Is(err, errTooMany):
+		return status.Error(codes.ResourceExhausted, errTooMany.Error()), true
+	case errors.Is(err, errPrecondition), errors.Is(err, catalog.ErrHeld), errors.Is(err, catalog.ErrTransition):
+		code = codes.FailedPrecondition
 	case errors.Is(err, catalog.ErrConflict), errors.Is(err, catalog.ErrLimit), errors.Is(err, jobs.ErrMismatch):
 		code = codes.InvalidArgument
-	case errors.Is(err, catalog.ErrNotFound), errors.Is(err, errNotArchived):
+	case errors.Is(err, catalog.ErrNotFound), errors.Is(err, errNotArchived), errors.Is(err, errNoManifest):
 		code = codes.NotFound
 	case errors.Is(err, catalog.ErrEventHole), errors.Is(err, object.ErrRange):
 		code = codes.OutOfRange

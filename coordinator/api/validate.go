@@ -32,6 +32,8 @@ const (
 	maxAwaiting  = 10000
 	maxHeld      = 256
 	maxSlots     = 1 << 16
+	maxLabels    = 16
+	maxLoad      = 1 << 16 // cores
 	maxObjectKey = 1024
 	maxPage      = 500
 	maxPageToken = 512
@@ -98,6 +100,7 @@ func sessionID(id string) error {
 var (
 	randomID     = regexp.MustCompile(`^[a-z0-9]{16,64}$`)
 	busPublicKey = regexp.MustCompile(`^U[A-Z2-7]{55}$`)
+	label        = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
 	jobID        = regexp.MustCompile(`^[a-z0-9]{1,64}\.[1-9][0-9]{0,7}$`)
 )
 
@@ -284,6 +287,17 @@ func checkEncoderSync(r *recfleetv1.EncoderServiceSyncRequest) error {
 		text("version", r.GetVersion(), maxName), within("free_slots", int64(r.GetFreeSlots()), 0, maxSlots),
 		duration("max_wait", r.GetMaxWait(), 0, maxWait)); err != nil {
 		return err
+	}
+	if len(r.GetLabels()) > maxLabels {
+		return wrong("labels", "are %d, at most %d", len(r.GetLabels()), maxLabels)
+	}
+	for i, l := range r.GetLabels() {
+		if err := matches(fmt.Sprintf("labels[%d]", i), l, label); err != nil {
+			return err
+		}
+	}
+	if load := r.GetLoad(); !(load >= 0 && load <= maxLoad) {
+		return wrong("load", "is not a number of cores")
 	}
 	if len(r.GetHeld()) > maxHeld {
 		return wrong("held", "are %d, at most %d", len(r.GetHeld()), maxHeld)

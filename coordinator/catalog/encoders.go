@@ -13,7 +13,7 @@ type Encoder struct {
 	ID, Host, Version string
 	Labels            []string // the pools of jobs that it takes besides those for any
 	Slots, Running    int
-	Load              float64 // of its host: 1 is all it can do
+	Load              float64 // of its host, as the number of cores in use; 0 where it is not known
 	Draining          bool    // it says that it takes no more
 
 	DrainOrdered time.Time // since when it is ordered to take no more; zero where it is not

@@ -1,14 +1,16 @@
 // Package finish completes sessions.
 //
 // What comes in is a session whose books are closed and whose segments are all archived or quarantined. What goes out to
-// the archive is metadata.json, about the desktop, and manifest.json, which lists every segment with its hash and every gap
-// with its cause. What always holds: a session is final only when both are in the archive; every stretch of a final session
+// the archive is metadata.json, about the desktop, manifest.json, which lists every segment with its hash and every gap
+// with its cause, and the manifest's signature. What always holds: a session is final only when all three are in the archive;
+// what is written depends on what does not change any more, so that whoever writes it writes the same bytes; every stretch of a final session
 // is in an archived segment or in a gap; a session with a quarantined segment keeps its chunks on the bus.
 package finish
 
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -46,6 +48,7 @@ type Bus interface {
 // Archive takes what belongs to a session; see object.Store.
 type Archive interface {
 	Put(ctx context.Context, key string, body io.ReadSeeker, opts object.PutOptions) (object.Info, error)
+	Get(ctx context.Context, key string, offset, length int64) (io.ReadCloser, object.Info, error)
 }
 
 // Finish is the duty.
@@ -56,13 +59,14 @@ type Finish struct {
 	catalog *catalog.Catalog
 	bus     Bus
 	archive Archive
+	key     ed25519.PrivateKey
 	logger  hclog.Logger
 	resting map[string]time.Time // sessions to leave alone until then; only Step touches it
 }
 
-// New returns the duty.
-func New(c *catalog.Catalog, bus Bus, archive Archive, logger hclog.Logger) *Finish {
-	return &Finish{Due: duty.NewSignal(), catalog: c, bus: bus, archive: archive, logger: logger, resting: map[string]time.Time{}}
+// New returns the duty; it signs manifests with the key.
+func New(c *catalog.Catalog, bus Bus, archive Archive, key ed25519.PrivateKey, logger hclog.Logger) *Finish {
+	return &Finish{Due: duty.NewSignal(), catalog: c, bus: bus, archive: archive, key: key, logger: logger, resting: map[string]time.Time{}}
 }
 
 // Run repeats Step until ctx is done.
@@ -106,10 +110,7 @@ func (f *Finish) finish(ctx context.Context, id string) error {
 		}
 	}
 	state, reason := outcome(d)
-	if err := f.put(ctx, d.Session.ArchivePrefix+"metadata.json", metadataOf(d)); err != nil {
-		return err
-	}
-	if err := f.put(ctx, d.Session.ArchivePrefix+"manifest.json", manifestOf(d, state, reason)); err != nil {
+	if err := f.archiveDocuments(ctx, d, state, reason); err != nil {
 		return err
 	}
 	if quarantined(d) == 0 {
@@ -186,12 +187,28 @@ func quarantined(d catalog.Detail) (n int) {
 	return n
 }
 
-func (f *Finish) put(ctx context.Context, key string, document any) error {
-	content, err := encode(document)
+// archiveDocuments puts what is told of a session beside its mp4s.
+func (f *Finish) archiveDocuments(ctx context.Context, d catalog.Detail, state catalog.SessionState, reason string) error {
+	about, err := encode(metadataOf(d))
 	if err != nil {
-		return fmt.Errorf("write %s: %w", key, err)
+		return fmt.Errorf("write %s: %w", MetadataName, err)
 	}
-	_, err = f.archive.Put(ctx, key, bytes.NewReader(content), object.PutOptions{ContentType: "application/json", SHA256: sha256.Sum256(content)})
+	list, err := manifestOf(d, state, reason).Encode()
+	if err != nil {
+		return err
+	}
+	folder := d.Session.ArchivePrefix
+	if err := f.put(ctx, folder+MetadataName, "application/json", about); err != nil {
+		return err
+	}
+	if err := f.put(ctx, folder+ManifestName, "application/json", list); err != nil {
+		return err
+	}
+	return f.sign(ctx, folder+SignatureName, list)
+}
+
+func (f *Finish) put(ctx context.Context, key, contentType string, content []byte) error {
+	_, err := f.archive.Put(ctx, key, bytes.NewReader(content), object.PutOptions{ContentType: contentType, SHA256: sha256.Sum256(content)})
 	if errors.Is(err, object.ErrExists) {
 		f.logger.Error("foreign object seen in the archive", "object_key", key)
 	}

@@ -1,4 +1,5 @@
-// Package jobs hands the encoding of segments out to encoders and takes the results back.
+// Package jobs hands the encoding of segments out to encoders and takes the results back. What is most urgent goes first,
+// sessions take turns, and an encoder gets what is for its pools.
 //
 // What comes in are the encoders' Syncs and reports; what goes out are leases. What always holds: a job is with one encoder
 // at a time, under a generation that every report must carry; a lease that is not renewed runs out and the job is
@@ -31,6 +32,12 @@ const (
 	// rescueEvery is how often leases are looked at.
 	rescueEvery = time.Second
 	maxGrant    = 64
+	// seeEvery is how often an encoder is written down that says nothing new.
+	seeEvery = 30 * time.Second
+	// anyPool has the jobs that every encoder may take.
+	anyPool = ""
+	// standstill is the longest time between two steps in which encoders could be heard all the while.
+	standstill = 5 * time.Second
 
 	firstBackoff = 2 * time.Second
 	maxBackoff   = time.Minute
@@ -58,16 +65,20 @@ type Config struct {
 // Board is where jobs hang until an encoder takes them. It is safe for concurrent use.
 type Board struct {
 	cfg     Config
-	started time.Time
 	stopped chan struct{}
 
-	mu    sync.Mutex
-	added chan struct{} // closed, and replaced, when a job is added
+	heard   time.Time // since when encoders could be heard; only Step touches it
+	stepped time.Time // the last step
+
+	mu       sync.Mutex
+	added    chan struct{} // closed, and replaced, when a job is added
+	progress map[string]progress
+	wishes   map[string]time.Time // when somebody asked for a segment; by job
 }
 
 // New returns a board.
 func New(cfg Config) *Board {
-	return &Board{cfg: cfg, started: time.Now(), stopped: make(chan struct{}), added: make(chan struct{})}
+	return &Board{cfg: cfg, heard: time.Now(), stopped: make(chan struct{}), added: make(chan struct{}), progress: map[string]progress{}, wishes: map[string]time.Time{}}
 }
 
 // Announce wakes the Syncs that wait for work.
@@ -86,31 +97,63 @@ func (b *Board) announced() <-chan struct{} {
 
 // Encoder is how an encoder stands.
 type Encoder struct {
-	ID       string
-	Free     int // jobs it can take
-	Held     []catalog.Held
-	Wait     time.Duration // how long to wait where nothing is to be said
-	Draining bool
+	ID            string
+	Host, Version string
+	Labels        []string // the pools that it serves beside that for any encoder
+	Load          float64  // cores in use
+	Free          int      // jobs it can take
+	Held          []Held
+	Wait          time.Duration // how long to wait where nothing is to be said
+	Draining      bool
+}
+
+// Held is a lease that an encoder holds, and how far its work is.
+type Held struct {
+	catalog.Held
+	Frames int64
+}
+
+// Answer is what an encoder is told.
+type Answer struct {
+	Granted []catalog.Leased
+	Lost    []string // jobs whose lease it holds no more
+	Drain   bool     // it is to take no more
 }
 
 // Sync renews the encoder's leases and returns those it has lost and new ones. It blocks for up to e.Wait while there is
 // nothing to return, but never so long that a held lease could run out. Each call leases anew.
-func (b *Board) Sync(ctx context.Context, e Encoder) (granted []catalog.Leased, lost []string, err error) {
+func (b *Board) Sync(ctx context.Context, e Encoder) (Answer, error) {
 	now := time.Now()
-	lost, takenBack, err := b.cfg.Catalog.RenewLeases(ctx, e.ID, e.Held, now, now.Add(b.cfg.Lease))
+	known, err := b.cfg.Catalog.SeeEncoder(ctx, catalog.Encoder{
+		ID: e.ID, Host: e.Host, Version: e.Version, Labels: e.Labels, Slots: max(e.Free, 0) + len(e.Held), Running: len(e.Held), Load: e.Load,
+		Draining: e.Draining, Seen: now,
+	}, seeEvery)
 	if err != nil {
-		return nil, nil, err
+		return Answer{}, err
 	}
+	b.note(e, now)
+	held := make([]catalog.Held, 0, len(e.Held))
+	for _, h := range e.Held {
+		held = append(held, h.Held)
+	}
+	lost, takenBack, err := b.cfg.Catalog.RenewLeases(ctx, e.ID, held, now, now.Add(b.cfg.Lease))
+	if err != nil {
+		return Answer{}, err
+	}
+	answer := Answer{Lost: lost, Drain: !known.DrainOrdered.IsZero()}
 	for _, j := range takenBack {
 		b.cfg.Logger.Info("job taken back", "job_id", j.ID, "encoder_id", e.ID, "generation", j.Generation)
 	}
 	if len(takenBack) > 0 {
 		b.Announce()
 	}
-	if e.Draining || e.Free < 1 {
+	if e.Draining || answer.Drain || e.Free < 1 {
 		e.Free = 0
 	}
 	wait := e.Wait
+	if answer.Drain && !e.Draining {
+		wait = 0
+	}
 	if len(e.Held) > 0 {
 		wait = min(wait, b.cfg.Lease/3)
 	}
@@ -118,13 +161,30 @@ func (b *Board) Sync(ctx context.Context, e Encoder) (granted []catalog.Leased, 
 	defer deadline.Stop()
 	for {
 		announced := b.announced()
-		if granted, err = b.lease(ctx, e); err != nil || len(granted) > 0 || len(lost) > 0 || wait <= 0 {
-			return granted, lost, err
+		if err = b.lease(ctx, e, &answer); err != nil || len(answer.Granted) > 0 || len(lost) > 0 || wait <= 0 {
+			return answer, err
 		}
-		if again, err := b.await(ctx, announced, deadline.C); err != nil || !again {
-			return nil, lost, err
+		again, err := b.await(ctx, announced, deadline.C)
+		if err != nil || !again {
+			return answer, err
+		}
+		if drain, err := b.ordered(ctx, e, announced); err != nil || drain {
+			answer.Drain = answer.Drain || drain
+			return answer, err
 		}
 	}
+}
+
+// ordered reports whether an encoder that waits was ordered to drain meanwhile. It asks the catalog only where something was
+// announced here: an order that another coordinator took reaches the encoder with its next Sync.
+func (b *Board) ordered(ctx context.Context, e Encoder, announced <-chan struct{}) (bool, error) {
+	select {
+	case <-announced:
+	default:
+		return false, nil
+	}
+	known, err := b.cfg.Catalog.Encoder(ctx, e.ID)
+	return !known.DrainOrdered.IsZero() && !e.Draining, err
 }
 
 // await blocks until there may be work; it returns false when it is time to answer.
@@ -145,22 +205,26 @@ func (b *Board) await(ctx context.Context, announced <-chan struct{}, deadline <
 	}
 }
 
-func (b *Board) lease(ctx context.Context, e Encoder) ([]catalog.Leased, error) {
+func (b *Board) lease(ctx context.Context, e Encoder, answer *Answer) error {
 	now := time.Now()
 	if e.Free == 0 {
-		return nil, nil
+		return nil
 	}
-	if ok, err := b.cfg.Catalog.HasWork(ctx, now); err != nil || !ok {
-		return nil, err
+	pools := append([]string{anyPool}, e.Labels...)
+	if ok, err := b.cfg.Catalog.HasWork(ctx, now, pools...); err != nil || !ok {
+		return err
 	}
-	granted, err := b.cfg.Catalog.LeaseJobs(ctx, e.ID, min(e.Free, maxGrant), now, now.Add(b.cfg.Lease))
+	granted, err := b.cfg.Catalog.Lease(ctx, catalog.Lease{
+		Encoder: e.ID, Pools: pools, Limit: min(e.Free, maxGrant), Now: now, Until: now.Add(b.cfg.Lease),
+	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, l := range granted {
 		b.cfg.Logger.Info("job leased", "job_id", l.Job.ID, "encoder_id", e.ID, "generation", l.Job.Generation, "attempt", l.Job.Failures+1)
 	}
-	return granted, nil
+	answer.Granted = granted
+	return nil
 }
 
 // ObjectKey is where the mp4 of a segment goes that is made under a generation of its lease. Every generation has a key of
@@ -189,6 +253,7 @@ func (b *Board) Complete(ctx context.Context, id string, generation int64, r cat
 	if err := b.cfg.Catalog.CompleteJob(ctx, id, generation, r); err != nil {
 		return err
 	}
+	b.forget(id)
 	b.cfg.Logger.Info("segment archived", "session_id", l.Job.Session, "segment", l.Job.Segment, "object_key", r.ObjectKey, "bytes", r.Bytes,
 		"encoder_id", r.EncoderID)
 	b.cfg.Ended()
@@ -240,6 +305,7 @@ func (b *Board) Fail(ctx context.Context, id string, generation int64, encoder s
 	if err != nil {
 		return err
 	}
+	b.forget(id)
 	if j.State == catalog.JobQuarantined {
 		b.cfg.Logger.Error("segment quarantined", "session_id", j.Session, "segment", j.Segment, "cause", catalog.CauseContent,
 			"failures", j.Failures, "detail", detail)
@@ -266,10 +332,15 @@ func rescueBackoff(n int) time.Duration {
 	return backoff(n - 1)
 }
 
-// Step rescues the jobs whose leases have run out. Leases from before the coordinator started get their full time from
-// then: their encoders could not renew them while it was away.
+// Step rescues the jobs whose leases have run out. Leases from before the coordinator started, or went on after it stood still,
+// get their full time from then: their encoders could not renew them while it was away. It is not to be called twice at a time.
 func (b *Board) Step(ctx context.Context) error {
-	if time.Since(b.started) < b.cfg.Lease {
+	now := time.Now()
+	if !b.stepped.IsZero() && now.Sub(b.stepped) > standstill {
+		b.heard = now
+	}
+	b.stepped = now
+	if now.Sub(b.heard) < b.cfg.Lease {
 		return nil
 	}
 	rescued, err := b.cfg.Catalog.RescueJobs(ctx, time.Now(), catalog.Rescue{Limit: maxRescues, Backoff: rescueBackoff})
@@ -291,8 +362,14 @@ func (b *Board) Step(ctx context.Context) error {
 	return nil
 }
 
-// Run rescues until ctx is done; then the Syncs that wait are answered at once. Call it once.
+// Run blocks until ctx is done; then the Syncs that wait are answered at once. Call it once.
 func (b *Board) Run(ctx context.Context) error {
 	defer close(b.stopped)
+	<-ctx.Done()
+	return nil
+}
+
+// Rescue repeats Step until ctx is done. One coordinator does it for all.
+func (b *Board) Rescue(ctx context.Context) error {
 	return duty.Duty{Every: rescueEvery, Step: b.Step, Logger: b.cfg.Logger}.Run(ctx)
 }

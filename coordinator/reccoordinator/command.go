@@ -24,6 +24,7 @@ type settings struct {
 	segmentLength, giveUp    time.Duration
 	unsafeBroker             bool
 	policy                   string
+	manifestKey              string
 	logLevel                 string
 }
 
@@ -64,6 +65,7 @@ func serveCommand() *cobra.Command {
 	f.DurationVar(&s.segmentLength, "segment-length", coordinator.DefaultSegmentLength, "length of a segment, 1s to 1h")
 	f.DurationVar(&s.giveUp, "give-up", coordinator.DefaultGiveUp, "how long an agent may be silent before its session is taken over and ends as interrupted, at least 1s")
 	f.StringVar(&s.policy, "policy", "", "`FILE` that says who is recorded and how; SIGHUP reads it again (default: everybody, as the flags say)")
+	f.StringVar(&s.manifestKey, "manifest-key", "", "`FILE` with the Ed25519 key that manifests are signed with, made where there is none (default DATA_DIR/identity/manifest.key); coordinators of one catalog share it")
 	f.BoolVar(&s.unsafeBroker, "unsafe-broker", false, "accept a broker that acknowledges what is not on its disk")
 	f.StringVar(&s.logLevel, "log-level", "info", "trace, debug, info, warn or error")
 	return command

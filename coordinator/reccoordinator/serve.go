@@ -82,7 +82,7 @@ func (s settings) serve(ctx context.Context, stdout, stderr io.Writer) error {
 		disks = append(disks, location.Dir)
 	}
 	err = coordinator.Run(ctx, coordinator.Config{
-		CatalogPath: at, Broker: broker, Store: store, Location: location, Listener: listener,
+		CatalogPath: at, ManifestKey: s.manifestKeyFile(), Broker: broker, Store: store, Location: location, Listener: listener,
 		TLS:    &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS13},
 		Tokens: tokens, Logger: logger, FrameRate: s.frameRate, SegmentLength: s.segmentLength, GiveUp: s.giveUp, UnsafeBroker: s.unsafeBroker,
 		FreeBytes: coordinator.DiskSpace(disks...), Policy: policy, Reload: reload,
@@ -92,6 +92,14 @@ func (s settings) serve(ctx context.Context, stdout, stderr io.Writer) error {
 		return program.BadInput(err)
 	}
 	return err
+}
+
+// manifestKeyFile is where the key is that manifests are signed with.
+func (s settings) manifestKeyFile() string {
+	if s.manifestKey != "" {
+		return s.manifestKey
+	}
+	return filepath.Join(identityDir(s.dataDir), "manifest.key")
 }
 
 // dialBroker reaches the broker with the keys that it trusts.
