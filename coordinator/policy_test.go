@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/recfleet/recfleet/coordinator"
+	"github.com/recfleet/recfleet/coordinator/catalog"
 	"github.com/recfleet/recfleet/coordinator/policy"
 	"github.com/recfleet/recfleet/internal/bus"
 	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
@@ -66,7 +67,8 @@ func (g governed) start(t *testing.T, change func(*recfleetv1.StartSessionReques
 
 func TestPolicyIsAppliedToSessions(t *testing.T) {
 	g := newGoverned(t)
-	answer, err := g.start(t, func(r *recfleetv1.StartSessionRequest) { r.Fleet = "build-7" })
+	var request string
+	answer, err := g.start(t, func(r *recfleetv1.StartSessionRequest) { r.Fleet, request = "build-7", r.GetRequestId() })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,10 +85,34 @@ func TestPolicyIsAppliedToSessions(t *testing.T) {
 		!strings.Contains(log, "policy_hash="+kept.GetHash()) {
 		t.Errorf("log\n%s", log)
 	}
+	if again, err := g.start(t, func(r *recfleetv1.StartSessionRequest) { r.Fleet, r.RequestId = "build-7", request }); err != nil || again.GetSessionId() != answer.GetSessionId() {
+		t.Errorf("the same request: %v, %v", again, err)
+	}
 	strict, err := g.start(t, func(*recfleetv1.StartSessionRequest) {})
 	if err != nil || strict.GetSettings().GetMode() != recfleetv1.RecordingMode_RECORDING_MODE_STRICT || strict.GetSettings().GetFrameRate() != coordinator.DefaultFrameRate {
 		t.Errorf("by the defaults %v, %v", strict, err)
 	}
+	records := g.audited(t)
+	if len(records) != 1 || records[0].Action != "session.begin_not_strict" || records[0].Object != answer.GetSessionId() || records[0].Who != "agent" ||
+		records[0].Reason != "mode grace for 1m30s by rule builders, policy "+kept.GetHash() {
+		t.Errorf("audited %+v", records)
+	}
+}
+
+// audited returns what is in the audit once the coordinator has stopped.
+func (g governed) audited(t *testing.T) []catalog.AuditRecord {
+	t.Helper()
+	g.world.stop()
+	c, err := catalog.Open(t.Context(), filepath.Join(g.dir, "catalog.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	records, _, err := c.ListAudit(t.Context(), catalog.AuditFilter{}, 100, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return records
 }
 
 // An encoder is told what the session's policy says of mp4s.

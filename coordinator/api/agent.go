@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 
+	"github.com/recfleet/recfleet/coordinator/access"
 	"github.com/recfleet/recfleet/coordinator/catalog"
 	"github.com/recfleet/recfleet/coordinator/sessions"
 	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
@@ -19,7 +20,9 @@ func (s *agentService) StartSession(ctx context.Context, r *recfleetv1.StartSess
 	if err := checkStart(r); err != nil {
 		return nil, err
 	}
-	session, grant, err := s.sessions.Start(ctx, startFromProto(r))
+	start := startFromProto(r)
+	start.Caller = string(access.Caller(ctx))
+	session, grant, err := s.sessions.Start(ctx, start)
 	if err != nil {
 		return nil, err
 	}

@@ -150,6 +150,13 @@ func (w *Watch) expire(ctx context.Context, a policy.AppStream, id string) error
 	if err != nil && ctx.Err() != nil {
 		return ctx.Err()
 	}
+	if err == nil {
+		if _, err := w.cfg.Catalog.AppendAudit(ctx, catalog.AuditRecord{
+			Time: w.now(), Who: "coordinator", Action: "session.expire_on_platform", Object: id, Reason: o.why, Result: "ok",
+		}); err != nil {
+			w.cfg.Logger.Error("end of a session was not audited", "session_id", id, "error", err)
+		}
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	known := w.lapses[id] // only Enforce, which called this, takes it away

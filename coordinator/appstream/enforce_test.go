@@ -34,6 +34,10 @@ func TestSilentStrictSessionsAreEnded(t *testing.T) {
 	if f.State().Expired != 1 || f.log.count("strict session was ended on the platform") != 1 || f.log.count("reason=\"the agent is silent\"") == 0 {
 		t.Errorf("state %+v", f.State())
 	}
+	records, _, err := f.catalog.ListAudit(t.Context(), catalog.AuditFilter{}, 10, "")
+	if err != nil || len(records) != 1 || records[0].Object != "silent" || records[0].Action != "session.expire_on_platform" {
+		t.Errorf("audited %+v, %v", records, err)
+	}
 }
 
 func TestAnAgentThatComesBackIsForgiven(t *testing.T) {

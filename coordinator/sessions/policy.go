@@ -1,6 +1,10 @@
 package sessions
 
 import (
+	"context"
+	"fmt"
+	"time"
+
 	"github.com/recfleet/recfleet/coordinator/catalog"
 	"github.com/recfleet/recfleet/coordinator/policy"
 )
@@ -61,6 +65,26 @@ func kept(d policy.Decision) catalog.Policy {
 			Version: d.Version, Grace: d.Grace, Encode: catalog.Encode(d.Encode), Notice: d.Notice, Activity: d.Activity, Enforce: string(d.Enforce),
 		},
 	}
+}
+
+// audit writes down that a session is to begin in a mode that is not strict. It does so before the session is there.
+func (s *Sessions) audit(ctx context.Context, id string, start Start, d policy.Decision) error {
+	if d.Hash == "" || !d.Record || d.Mode == policy.ModeStrict {
+		return nil
+	}
+	mode := string(d.Mode)
+	if d.Mode == policy.ModeGrace {
+		mode += " for " + d.Grace.String()
+	}
+	rule := "the policy's defaults"
+	if d.Rule != "" {
+		rule = "rule " + d.Rule
+	}
+	_, err := s.cfg.Catalog.AppendAudit(ctx, catalog.AuditRecord{
+		Time: time.Now(), Who: start.Caller, Action: "session.begin_not_strict", Object: id, Result: "ok",
+		Reason: fmt.Sprintf("mode %s by %s, policy %s", mode, rule, d.Hash),
+	})
+	return err
 }
 
 // announce logs what a new session was begun under.

@@ -91,6 +91,7 @@ type Start struct {
 	Time                         time.Time
 	BusPublicKey                 string
 	AgentVersion                 string
+	Caller                       string // who asks, for the audit
 }
 
 // Start registers a session and gives its agent the right to publish. Idempotent by request id. ErrNoSpace refuses it, a
@@ -135,6 +136,9 @@ func (s *Sessions) create(ctx context.Context, start Start) (catalog.Session, er
 	prefix, err := s.cfg.Settings.Template.Expand(variables(id, start, now))
 	if err != nil {
 		return catalog.Session{}, fmt.Errorf("start session: %w", err)
+	}
+	if err := s.audit(ctx, id, start, decision); err != nil {
+		return catalog.Session{}, err
 	}
 	session, created, err := s.cfg.Catalog.CreateSession(ctx, catalog.Session{
 		ID: id, RequestID: start.RequestID, State: state, StateReason: decision.Reason, User: start.User, Stack: start.Stack, Fleet: start.Fleet, Instance: start.Instance,
