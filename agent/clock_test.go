@@ -69,6 +69,9 @@ func TestClockStepsAndSleep(t *testing.T) {
 		if d := until.Sub(from); d < sleep-time.Second || d > sleep+time.Second {
 			t.Errorf("gap of %s by %s", d, g.GetCause())
 		}
+		if g.GetCause() != "suspended" {
+			t.Errorf("gap by %s", g.GetCause())
+		}
 		if slept := a.line.Slept(from, until); (slept - sleep).Abs() > lag {
 			t.Errorf("in the gap the machine slept %s", slept)
 		}
