@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -135,7 +134,7 @@ func (d *downloader) stream(ctx context.Context, f io.Writer, sum io.Writer, don
 		switch code := code(err); {
 		case err == nil && done < r.GetBytes() && tries < downloadTries: // ended early: go on
 		case err == nil && done < r.GetBytes():
-			return fmt.Errorf("it ended after %d of %d bytes", done, r.GetBytes())
+			return &sizeError{fmt.Errorf("it ended after %d of %d bytes", done, r.GetBytes())}
 		case err == nil:
 			return nil
 		case ctx.Err() != nil:
@@ -159,6 +158,9 @@ func (d *downloader) stream(ctx context.Context, f io.Writer, sum io.Writer, don
 type localError struct{ error }
 
 func (l *localError) Unwrap() error { return l.error }
+
+// sizeError means that an object has another size than the catalog says.
+type sizeError struct{ error }
 
 // once makes one call and returns how many bytes it brought.
 func (d *downloader) once(ctx context.Context, to io.Writer, offset int64, r *recfleetv1.Recording) (n int64, err error) {
@@ -188,7 +190,7 @@ func (d *downloader) once(ctx context.Context, to io.Writer, offset int64, r *re
 		}
 		idle.Reset(d.idle)
 		if offset+n+int64(len(m.GetData())) > r.GetBytes() {
-			return n, &localError{fmt.Errorf("more than its %d bytes came", r.GetBytes())}
+			return n, &localError{&sizeError{fmt.Errorf("more than its %d bytes came", r.GetBytes())}}
 		}
 		if _, err := to.Write(m.GetData()); err != nil {
 			return n, &localError{err}
@@ -212,23 +214,3 @@ func publish(f *os.File, part, path string) error {
 	}
 	return os.Remove(part)
 }
-
-// progress shows a bar on a terminal and nothing elsewhere.
-func (a *app) progress(name string, size, done int64) io.WriteCloser {
-	if !a.StderrTerminal {
-		return noBar{}
-	}
-	bar := progressbar.NewOptions64(size,
-		progressbar.OptionSetDescription(name), progressbar.OptionSetWriter(a.Stderr), progressbar.OptionShowBytes(true),
-		progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionSetWidth(30),
-		progressbar.OptionEnableColorCodes(false), progressbar.OptionOnCompletion(func() { write(a.Stderr, "\n") }),
-	)
-	_ = bar.Set64(done)
-	return bar
-}
-
-type noBar struct{}
-
-func (noBar) Write(p []byte) (int, error) { return len(p), nil }
-
-func (noBar) Close() error { return nil }

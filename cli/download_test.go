@@ -16,8 +16,8 @@ import (
 	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
 )
 
-// file checks a download's content.
-func (f *fixture) file(t *testing.T, segment int32) {
+// downloaded checks a download's content.
+func (f *fixture) downloaded(t *testing.T, segment int32) {
 	t.Helper()
 	raw, err := os.ReadFile(f.path(segment))
 	if err != nil || !bytes.Equal(raw, f.files[segment]) {
@@ -55,8 +55,8 @@ func TestDownload(t *testing.T) {
 	if exit != exitOK || stdout != f.path(1)+"\n"+f.path(2)+"\n" || stderr != "" {
 		t.Errorf("exit %d, stdout %q, stderr %q", exit, stdout, stderr)
 	}
-	f.file(t, 1)
-	f.file(t, 2)
+	f.downloaded(t, 1)
+	f.downloaded(t, 2)
 	if names := f.names(t); names != "a1-000001.mp4 a1-000002.mp4" {
 		t.Errorf("directory holds %s", names)
 	}
@@ -95,7 +95,7 @@ func TestDownloadGoesOnAfterBreaks(t *testing.T) {
 	if exit != exitOK || !slices.Equal(f.offsets, []int64{0, 100_000, 100_000, 150_000, 0}) {
 		t.Errorf("exit %d, offsets %v, stderr %q", exit, f.offsets, stderr)
 	}
-	f.file(t, 1)
+	f.downloaded(t, 1)
 }
 
 func TestDownloadGoesOnInTheNextRun(t *testing.T) {
@@ -113,7 +113,7 @@ func TestDownloadGoesOnInTheNextRun(t *testing.T) {
 	if exit, _, stderr = f.download(t, "--segment", "1"); exit != exitOK || f.offsets[1] != 70_000 || f.names(t) != "a1-000001.mp4" {
 		t.Errorf("exit %d, offsets %v, stderr %q", exit, f.offsets, stderr)
 	}
-	f.file(t, 1)
+	f.downloaded(t, 1)
 }
 
 func TestForeignPartIsReplaced(t *testing.T) {
@@ -126,7 +126,7 @@ func TestForeignPartIsReplaced(t *testing.T) {
 			if exit, _, stderr := f.download(t); exit != exitOK {
 				t.Errorf("exit %d, stderr %q", exit, stderr)
 			}
-			f.file(t, 1)
+			f.downloaded(t, 1)
 		})
 	}
 }
@@ -192,7 +192,7 @@ func TestWhatIsMissingIsToldAndTheRestDownloaded(t *testing.T) {
 			if exit != exitFailed || !strings.Contains(stderr, c.want) || strings.Count(stderr, "\n") != 1 {
 				t.Errorf("exit %d, stderr %q", exit, stderr)
 			}
-			f.file(t, 1)
+			f.downloaded(t, 1)
 		})
 	}
 }
@@ -229,7 +229,7 @@ func TestUnwritableDirectory(t *testing.T) {
 
 func TestRecordingsTable(t *testing.T) {
 	f := newFixture(t)
-	exit, stdout, stderr := f.run(t, "recordings", "list", "a1")
+	exit, stdout, stderr := f.run(t, "recordings", "list", "a1", "--time", "utc")
 	want := `SEGMENT  STARTED               LENGTH  SIZE       FRAMES  BYTES     LOCATION
 1        2026-01-02T03:04:05Z  8.0s    1920x1080  40      360.0 kB  file:///a/k/video-000001.mp4
 2        2026-01-02T03:04:13Z  8.0s    1920x1080  40      10 B      file:///a/k/video-000002.mp4

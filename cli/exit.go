@@ -92,3 +92,6 @@ func code(err error) codes.Code {
 	}
 	return codes.Unknown
 }
+
+// errStreamEnded means that the coordinator ended a stream that has no end.
+var errStreamEnded = status.Error(codes.Unavailable, "it ended the watch")

@@ -7,80 +7,87 @@ import (
 	"io"
 	"strconv"
 	"strings"
-	"time"
 	"unicode/utf16"
 
-	"github.com/rivo/uniseg"
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/timestamppb"
 	"sigs.k8s.io/yaml"
 )
 
 // format is how an answer is printed.
-type format string
+type format = string
 
 const (
 	asTable format = "table"
+	asWide  format = "wide"
 	asJSON  format = "json"
 	asYAML  format = "yaml"
 )
 
-// String, Set and Type make a format a flag.
-func (f *format) String() string { return string(*f) }
+// timeStyle is how tables write times.
+type timeStyle = string
 
-// Set accepts the known formats.
-func (f *format) Set(s string) error {
-	switch v := format(s); v {
-	case asTable, asJSON, asYAML:
-		*f = v
-		return nil
-	}
-	return fmt.Errorf("it is one of table, json and yaml")
+const (
+	timeRelative timeStyle = "relative"
+	timeAbsolute timeStyle = "absolute"
+	timeUTC      timeStyle = "utc"
+)
+
+// outputFlags adds the flags of a command that prints an answer.
+func (a *app) outputFlags(c *cobra.Command) {
+	formats, styles := []string{asTable, asWide, asJSON, asYAML}, []string{timeRelative, timeAbsolute, timeUTC}
+	a.out, a.times = asTable, timeRelative
+	c.Flags().VarP(oneOf{&a.out, formats}, "output", "o", "table, wide (with more columns), json or yaml")
+	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
+	wordVar(c, &a.times, "time", styles, "times in tables: relative, absolute (of the local zone) or utc")
 }
 
-// Type is what the help shows.
-func (f *format) Type() string { return "FORMAT" }
+func (a *app) clock() clock { return clock{style: a.times, now: a.now(), zone: a.zone()} }
 
-func (f *format) flag(c *cobra.Command) {
-	*f = asTable
-	c.Flags().VarP(f, "output", "o", "table, json or yaml")
-	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp))
+func (a *app) newTables() *tables {
+	return &tables{clock: a.clock(), color: a.StdoutTerminal && a.Getenv("NO_COLOR") == "", wide: a.out == asWide}
 }
 
 // print writes an answer in the format that was asked for; table is called for tables.
-func (a *app) print(f format, m proto.Message, table func(*tables)) error {
-	var out []byte
-	switch f {
-	case asTable:
-		t := &tables{color: a.StdoutTerminal && a.Getenv("NO_COLOR") == ""}
+func (a *app) print(answer any, table func(*tables)) error {
+	if a.out == asTable || a.out == asWide {
+		t := a.newTables()
 		table(t)
-		out = t.out.Bytes()
-	default:
-		raw, err := marshal(m)
-		if err != nil {
-			return err
-		}
-		if out = raw; f == asYAML {
-			if out, err = yaml.JSONToYAML(raw); err != nil {
-				return fmt.Errorf("write yaml: %w", err)
-			}
+		_, err := a.Stdout.Write(t.out.Bytes())
+		return err
+	}
+	raw, err := marshal(answer, "  ")
+	if err != nil {
+		return err
+	}
+	if a.out == asYAML {
+		if raw, err = yaml.JSONToYAML(raw); err != nil {
+			return fmt.Errorf("write yaml: %w", err)
 		}
 	}
-	_, err := a.Stdout.Write(out)
+	_, err = a.Stdout.Write(raw)
 	return err
 }
 
-// marshal writes a message as indented JSON by the protobuf mapping, with empty fields, and always the same bytes for the
-// same message, which protojson alone does not promise. What a terminal could take for a command is escaped.
-func marshal(m proto.Message) ([]byte, error) {
-	raw, err := protojson.MarshalOptions{EmitDefaultValues: true}.Marshal(m)
-	if err != nil {
-		return nil, fmt.Errorf("write json: %w", err)
+// marshal writes an answer as JSON: a message by the protobuf mapping with empty fields, and always the same bytes for the
+// same answer, which protojson alone does not promise. What a terminal could take for a command is escaped. Without indent
+// it is one line.
+func marshal(answer any, indent string) ([]byte, error) {
+	var raw []byte
+	var err error
+	if m, ok := answer.(proto.Message); ok {
+		raw, err = protojson.MarshalOptions{EmitDefaultValues: true}.Marshal(m)
+	} else {
+		raw, err = json.Marshal(answer)
 	}
 	var out bytes.Buffer
-	if err := json.Indent(&out, raw, "", "  "); err != nil {
+	if err == nil && indent == "" {
+		err = json.Compact(&out, raw)
+	} else if err == nil {
+		err = json.Indent(&out, raw, "", indent)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("write json: %w", err)
 	}
 	var escaped strings.Builder
@@ -95,71 +102,6 @@ func marshal(m proto.Message) ([]byte, error) {
 		}
 	}
 	return []byte(escaped.String() + "\n"), nil
-}
-
-// tables lays out text in columns.
-type tables struct {
-	out   bytes.Buffer
-	color bool
-}
-
-// cell is a field of a table: text from anywhere, and a color.
-type cell struct {
-	text  string
-	paint string // an SGR code, or nothing
-}
-
-const (
-	green  = "32"
-	yellow = "33"
-	red    = "31"
-)
-
-func plain(texts ...string) []cell {
-	cells := make([]cell, len(texts))
-	for i, s := range texts {
-		cells[i] = cell{text: s}
-	}
-	return cells
-}
-
-// rows writes a header and rows below it, in columns two blanks apart.
-func (t *tables) rows(header []cell, rows [][]cell) {
-	all := append([][]cell{header}, rows...)
-	widths := make([]int, len(header))
-	for _, row := range all {
-		for i := range row {
-			if row[i].text = escape(row[i].text); row[i].text == "" {
-				row[i].text = "-"
-			}
-			widths[i] = max(widths[i], uniseg.StringWidth(row[i].text))
-		}
-	}
-	for _, row := range all {
-		for i, c := range row {
-			text := c.text
-			if t.color && c.paint != "" {
-				text = "\x1b[" + c.paint + "m" + text + "\x1b[0m"
-			}
-			t.out.WriteString(text)
-			if i < len(row)-1 {
-				t.out.WriteString(strings.Repeat(" ", widths[i]-uniseg.StringWidth(c.text)+2))
-			}
-		}
-		t.out.WriteByte('\n')
-	}
-}
-
-// fields writes names and values, one pair a line.
-func (t *tables) fields(pairs [][]cell) {
-	if len(pairs) > 0 {
-		t.rows(pairs[0], pairs[1:])
-	}
-}
-
-// title writes a heading below what is there already.
-func (t *tables) title(format string, args ...any) {
-	fmt.Fprintf(&t.out, "\n"+format+"\n", args...)
 }
 
 // escape makes text visible: control characters, invisible ones and those that turn the direction of writing become
@@ -177,33 +119,16 @@ func escape(s string) string {
 	return b.String()
 }
 
+// longestLine bounds an error in bytes.
+const longestLine = 4000
+
 // oneLine makes an error fit for a terminal.
-func oneLine(err error) string { return escape(strings.Join(strings.Fields(err.Error()), " ")) }
-
-func timeText(t *timestamppb.Timestamp) string {
-	if t == nil {
-		return ""
+func oneLine(err error) string {
+	s := escape(strings.Join(strings.Fields(err.Error()), " "))
+	if len(s) <= longestLine {
+		return s
 	}
-	return t.AsTime().UTC().Format("2006-01-02T15:04:05Z")
-}
-
-func durationText(d time.Duration) string {
-	if d < time.Minute {
-		return fmt.Sprintf("%.1fs", d.Seconds())
-	}
-	return d.Round(time.Second).String()
-}
-
-func bytesText(n int64) string {
-	if n < 1000 {
-		return fmt.Sprintf("%d B", n)
-	}
-	value, unit := float64(n), 0
-	for value >= 999.95 && unit < 4 {
-		value /= 1000
-		unit++
-	}
-	return fmt.Sprintf("%.1f %cB", value, " kMGT"[unit])
+	return strings.ToValidUTF8(s[:longestLine], "") + "..."
 }
 
 // write is for lines about what is being done; there is nothing to do where it fails.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strconv"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
@@ -15,39 +14,29 @@ import (
 )
 
 func (a *app) recordings() *cobra.Command {
-	return noun("recordings", "List and download archived recordings", a.listRecordings(), a.downloadRecordings())
+	return noun("recordings", "List, download and verify archived recordings", a.listRecordings(), a.downloadRecordings(), a.verifyRecordings())
 }
 
 func (a *app) listRecordings() *cobra.Command {
-	var out format
 	c := &cobra.Command{
-		Use: "list SESSION", Short: "List the archived mp4s of a session", Args: cobra.ExactArgs(1),
-		ValidArgsFunction: a.completeSession,
+		Use: "list SESSION", Short: "List the archived mp4s of a session", Args: one("SESSION", checkSession),
+		ValidArgsFunction: first(a.completeSessions()),
 		RunE: a.connected(func(ctx context.Context, conn *grpc.ClientConn, args []string) error {
-			if err := checkSession(args[0]); err != nil {
+			client := recfleetv1.NewRecordingServiceClient(conn)
+			recordings, err := pages(0, func(_ int32, token string) ([]*recfleetv1.Recording, string, error) {
+				ctx, cancel := a.deadline(ctx)
+				defer cancel()
+				page, err := client.ListRecordings(ctx, &recfleetv1.ListRecordingsRequest{SessionId: args[0], PageToken: token})
+				return page.GetRecordings(), page.GetNextPageToken(), failed(err, "list recordings of session %s", args[0])
+			})
+			if err != nil {
 				return err
 			}
-			ctx, cancel := a.deadline(ctx)
-			defer cancel()
-			answer, err := recfleetv1.NewRecordingServiceClient(conn).ListRecordings(ctx, &recfleetv1.ListRecordingsRequest{SessionId: args[0]})
-			if err != nil {
-				return failed(err, "list recordings of session %s", args[0])
-			}
-			return a.print(out, answer, func(t *tables) { recordingTable(t, answer.GetRecordings()) })
+			return a.print(&recfleetv1.ListRecordingsResponse{Recordings: recordings}, func(t *tables) { list(t, recordings, recordingColumns(t)) })
 		}),
 	}
-	out.flag(c)
+	a.outputFlags(c)
 	return c
-}
-
-func recordingTable(t *tables, recordings []*recfleetv1.Recording) {
-	var rows [][]cell
-	for _, r := range recordings {
-		rows = append(rows, plain(number(r.GetSegment()), timeText(r.GetStartTime()),
-			durationText(r.GetEndTime().AsTime().Sub(r.GetStartTime().AsTime())), size(r.GetWidth(), r.GetHeight()),
-			strconv.FormatInt(r.GetFrameCount(), 10), bytesText(r.GetBytes()), r.GetLocation()))
-	}
-	t.rows(plain("SEGMENT", "STARTED", "LENGTH", "SIZE", "FRAMES", "BYTES", "LOCATION"), rows)
 }
 
 func (a *app) downloadRecordings() *cobra.Command {
@@ -56,13 +45,13 @@ func (a *app) downloadRecordings() *cobra.Command {
 		segments []int
 	)
 	c := &cobra.Command{
-		Use: "download SESSION", Short: "Download the mp4s of a session and check them", Args: cobra.ExactArgs(1),
+		Use: "download SESSION", Short: "Download the mp4s of a session and check them", Args: one("SESSION", checkSession),
 		Long: "Download the mp4s of a session as DIR/SESSION-000001.mp4 and so on. A download that was broken off goes on where it\n" +
 			"stopped, every file is checked against its SHA-256 and appears whole or not at all, and a file that is there already\n" +
 			"is kept: with the same content it counts as downloaded, with another the command fails.\n\n" +
 			"It fails with exit code 1 where anything is missing: a segment that is not archived (yet), or the rest of a session\n" +
 			"that is still being recorded. What there is, is downloaded all the same.",
-		ValidArgsFunction: a.completeSession,
+		ValidArgsFunction: first(a.completeSessions()),
 		RunE: a.connected(func(ctx context.Context, conn *grpc.ClientConn, args []string) error {
 			s, err := a.session(ctx, conn, args[0])
 			if err != nil {
@@ -95,6 +84,8 @@ func (a *app) downloadRecordings() *cobra.Command {
 	}
 	c.Flags().IntSliceVar(&segments, "segment", nil, "only segment `N`; may be repeated")
 	c.Flags().StringVar(&dir, "dir", ".", "`DIR` to write to; made where it is missing")
+	_ = c.RegisterFlagCompletionFunc("segment", a.completeSegments())
+	_ = c.MarkFlagDirname("dir")
 	return c
 }
 
@@ -117,8 +108,7 @@ func selectRecordings(s *recfleetv1.Session, segments []int) (wanted []*recfleet
 			return nil, nil, notFoundError{fmt.Errorf("session %s has no segment %d", s.GetId(), n)}
 		}
 	}
-	over := s.GetState() != recfleetv1.SessionState_SESSION_STATE_STARTING && s.GetState() != recfleetv1.SessionState_SESSION_STATE_RECORDING
-	if len(segments) == 0 && !over {
+	if len(segments) == 0 && live(s) {
 		missing = append(missing, fmt.Errorf("session %s is still being recorded", s.GetId()))
 	}
 	return wanted, missing, nil

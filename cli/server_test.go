@@ -6,8 +6,10 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -29,10 +31,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var began = time.Date(2026, 1, 2, 3, 4, 5, 600_000_000, time.UTC)
 
-// service is a fake of both services.
+// service is a fake of all services.
 type service struct {
 	recfleetv1.UnimplementedSessionServiceServer
 	recfleetv1.UnimplementedRecordingServiceServer
+	fleet
 
 	mu       sync.Mutex
 	sessions []*recfleetv1.Session
@@ -195,6 +198,11 @@ type fixture struct {
 	env     map[string]string
 	color   bool
 	bars    bool
+	// typed is what is typed on the terminal; nil where there is none.
+	typed *string
+	// size is the terminal's.
+	width, height int
+	stdout        io.Writer
 }
 
 func newFixture(t *testing.T) *fixture {
@@ -231,9 +239,14 @@ func newFixture(t *testing.T) *fixture {
 			}
 			return next(ctx, r)
 		}),
+		grpc.StreamInterceptor(func(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+			if err := authorize(stream.Context()); err != nil {
+				return err
+			}
+			return next(srv, stream)
+		}),
 	)
-	recfleetv1.RegisterSessionServiceServer(server, s)
-	recfleetv1.RegisterRecordingServiceServer(server, s)
+	s.register(server)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	t.Cleanup(func() {
@@ -258,7 +271,16 @@ func (f *fixture) runContext(ctx context.Context, args ...string) (exit int, std
 	var out, errOut bytes.Buffer
 	p := Program{
 		Args: args, Getenv: func(name string) string { return f.env[name] }, Stdout: &out, Stderr: &errOut,
-		StdoutTerminal: f.color, StderrTerminal: f.bars, Version: "v1",
+		StdoutTerminal: f.color, StderrTerminal: f.bars, Now: func() time.Time { return began.Add(time.Hour) }, Zone: time.UTC, Version: "v1",
+	}
+	if f.typed != nil {
+		p.OpenTerminal = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(*f.typed)), nil }
+	}
+	if f.width > 0 {
+		p.TerminalSize = func() (int, int) { return f.width, f.height }
+	}
+	if f.stdout != nil {
+		p.Stdout = f.stdout
 	}
 	exit = p.Run(ctx)
 	return exit, out.String(), errOut.String()

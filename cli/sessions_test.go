@@ -21,7 +21,7 @@ func TestListTable(t *testing.T) {
 	f := newFixture(t)
 	f.sessions = f.sessions[:2]
 	f.sessions[1].State, f.sessions[1].EndTime, f.sessions[1].User = recfleetv1.SessionState_SESSION_STATE_RECORDING, nil, "用户"
-	exit, stdout, stderr := f.run(t, "sessions", "list")
+	exit, stdout, stderr := f.run(t, "sessions", "list", "--time", "utc")
 	want := `ID  STATE      USER  STACK   FLEET  INSTANCE  STARTED               ENDED                 RECORDED  ARCHIVED  GAPS  SIZE
 a1  complete   ana   office  blue   i-1       2026-01-02T03:04:05Z  2026-01-02T03:05:40Z  1m34s     2/2       1     1.2 MB
 a2  recording  用户  office  blue   i-1       2026-01-02T03:04:05Z  -                     1m34s     2/2       1     1.2 MB
@@ -34,7 +34,7 @@ a2  recording  用户  office  blue   i-1       2026-01-02T03:04:05Z  -         
 func TestGetTable(t *testing.T) {
 	f := newFixture(t)
 	f.sessions[0].StopReason = "admin: end of shift"
-	exit, stdout, stderr := f.run(t, "sessions", "get", "a1")
+	exit, stdout, stderr := f.run(t, "sessions", "get", "a1", "--time", "utc")
 	want := `id                 a1
 state              complete
 stop reason        admin: end of shift
@@ -45,7 +45,7 @@ instance           i-1
 started            2026-01-02T03:04:05Z
 ended              2026-01-02T03:05:40Z
 recorded           1m34s
-gaps               1.0s
+gaps               1.0s in 1
 archived           2 of 2 segments, 1.2 MB
 metadata ImageArn  arn:1
 
@@ -197,14 +197,14 @@ func TestExitCodes(t *testing.T) {
 		"completion":        {args: []string{"completion", "bash"}, exit: exitOK},
 		"nothing":           {exit: exitUsage, want: "needs a command"},
 		"only a noun":       {args: []string{"sessions"}, exit: exitUsage, want: "needs a command"},
-		"unknown command":   {args: []string{"sessions", "delete"}, exit: exitUsage, want: "unknown command"},
+		"unknown command":   {args: []string{"sessions", "remove"}, exit: exitUsage, want: "unknown command"},
 		"unknown flag":      {args: []string{"sessions", "list", "--color"}, exit: exitUsage, want: "unknown flag"},
-		"unknown state":     {args: []string{"sessions", "list", "--state", "lost"}, exit: exitUsage, want: "one of starting, recording"},
-		"unspecified state": {args: []string{"sessions", "list", "--state", "unspecified"}, exit: exitUsage, want: "unknown"},
-		"unknown format":    {args: []string{"sessions", "list", "-o", "xml"}, exit: exitUsage, want: "table, json and yaml"},
-		"negative limit":    {args: []string{"sessions", "list", "--limit", "-1"}, exit: exitUsage, want: "negative"},
-		"no session":        {args: []string{"sessions", "get"}, exit: exitUsage, want: "arg"},
-		"hostile session":   {args: []string{"sessions", "get", "../etc"}, exit: exitUsage, want: "cannot be a session id"},
+		"unknown state":     {args: []string{"sessions", "list", "--state", "lost"}, exit: exitUsage, want: `--state: "lost" is none of starting, recording`},
+		"unspecified state": {args: []string{"sessions", "list", "--state", "unspecified"}, exit: exitUsage, want: "is none of"},
+		"unknown format":    {args: []string{"sessions", "list", "-o", "xml"}, exit: exitUsage, want: `--output: "xml" is none of table, wide, json, yaml`},
+		"negative limit":    {args: []string{"sessions", "list", "--limit", "-1"}, exit: exitUsage, want: `--limit: "-1" is negative`},
+		"no session":        {args: []string{"sessions", "get"}, exit: exitUsage, want: "recctl sessions get needs one argument, SESSION"},
+		"hostile session":   {args: []string{"sessions", "get", "../etc"}, exit: exitUsage, want: `SESSION: "../etc" cannot be`},
 		"no timeout":        {args: []string{"sessions", "list", "--timeout", "0"}, exit: exitUsage, want: "timeout"},
 		"no client file":    {args: []string{"sessions", "list", "--context", "/absent"}, exit: exitUsage, want: "/absent"},
 		"no home": {

@@ -1,0 +1,304 @@
+package cli
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
+)
+
+func TestHoldAndRelease(t *testing.T) {
+	f := newFixture(t)
+	exit, stdout, stderr := f.run(t, "sessions", "hold", "a1", "--reason", "case 7", "-o", "wide")
+	if exit != exitOK || stderr != "" || !strings.Contains(stdout, "HELD") {
+		t.Errorf("exit %d, stderr %q, stdout\n%s", exit, stderr, stdout)
+	}
+	_, stdout, _ = f.run(t, "sessions", "get", "a1")
+	if !strings.Contains(stdout, "held since         2026-01-02T04:04:05Z (now)\nhold reason        case 7\n") {
+		t.Errorf("stdout\n%s", stdout)
+	}
+	if exit, _, stderr = f.run(t, "sessions", "release", "a1", "--reason", "closed"); exit != exitOK {
+		t.Errorf("exit %d, stderr %q", exit, stderr)
+	}
+	want := []proto.Message{&recfleetv1.HoldSessionRequest{SessionId: "a1", Reason: "case 7"}, &recfleetv1.ReleaseSessionRequest{SessionId: "a1", Reason: "closed"}}
+	for i, r := range f.noted() {
+		if !proto.Equal(r.(proto.Message), want[i]) {
+			t.Errorf("order %d: %v", i, r)
+		}
+	}
+}
+
+func TestDeletionIsAskedFor(t *testing.T) {
+	yes, no, nothing := "yes\n", "y\n", ""
+	for name, c := range map[string]struct {
+		typed    *string
+		terminal bool
+		args     []string
+		exit     int
+		deleted  bool
+		want     string
+	}{
+		"yes typed":       {typed: &yes, terminal: true, exit: exitOK, deleted: true, want: "user an\\x1ba, started 2026-01-02T03:04:05Z"},
+		"something typed": {typed: &no, terminal: true, exit: exitFailed, want: "nothing was deleted"},
+		"nothing typed":   {typed: &nothing, terminal: true, exit: exitFailed, want: "nothing was deleted"},
+		"no terminal":     {exit: exitUsage, want: "--yes: is needed"},
+		"stderr is none":  {typed: &yes, exit: exitUsage, want: "--yes: is needed"},
+		"flag":            {args: []string{"--yes"}, exit: exitOK, deleted: true},
+		"flag refused":    {args: []string{"--yes=false"}, exit: exitUsage, want: "--yes: is needed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			f.typed, f.bars = c.typed, c.terminal
+			f.sessions[0].User = "an\x1ba"
+			exit, _, stderr := f.run(t, append([]string{"sessions", "delete", "a1", "--reason", "told to"}, c.args...)...)
+			if exit != c.exit || !strings.Contains(stderr, c.want) || strings.Contains(stderr, "\x1b") {
+				t.Errorf("exit %d, stderr %q", exit, stderr)
+			}
+			if deleted := len(f.noted()) == 1; deleted != c.deleted || deleted != (f.sessions[0].GetDeleteTime() != nil) {
+				t.Errorf("orders %v", f.noted())
+			}
+		})
+	}
+}
+
+func TestHeldSessionIsNotDeleted(t *testing.T) {
+	f := newFixture(t)
+	f.refuse["delete"] = status.Error(codes.FailedPrecondition, "the session is held")
+	if exit, _, stderr := f.run(t, "sessions", "delete", "a1", "--yes"); exit != exitFailed || stderr != "recctl: delete session a1: the session is held\n" {
+		t.Errorf("exit %d, stderr %q", exit, stderr)
+	}
+}
+
+func TestWaitsShowOnATerminalWhatIsWaitedFor(t *testing.T) {
+	f := newFixture(t)
+	f.bars = true
+	f.sessions[0].State, f.endAfter = recfleetv1.SessionState_SESSION_STATE_RECORDING, 1
+	exit, _, stderr := f.run(t, "sessions", "stop", "a1", "--wait")
+	if exit != exitOK || !strings.Contains(stderr, "recording") {
+		t.Errorf("exit %d, stderr %q", exit, stderr)
+	}
+}
+
+func TestJobs(t *testing.T) {
+	f := newFixture(t)
+	exit, stdout, stderr := f.run(t, "jobs", "list", "--state", "running", "--state", "quarantined", "--session", "a1", "--limit", "2")
+	want := `JOB   STATE        PRIORITY        MEDIA  DONE  CREATED  FAILURES  DETAIL
+a1.2  running      viewer waiting  5m0s   25%   1h ago   0         -
+a2.1  quarantined  normal          8.0s   -     59m ago  3         frame 7 cannot be decoded\x1b[31m
+`
+	if exit != exitOK || stdout != want || stderr != "" {
+		t.Errorf("exit %d, stderr %q, stdout\n%s", exit, stderr, stdout)
+	}
+	asked := &recfleetv1.ListJobsRequest{
+		States:    []recfleetv1.JobState{recfleetv1.JobState_JOB_STATE_RUNNING, recfleetv1.JobState_JOB_STATE_QUARANTINED},
+		SessionId: "a1", PageSize: 2,
+	}
+	if got := f.noted(); len(got) != 1 || !proto.Equal(got[0].(proto.Message), asked) {
+		t.Errorf("asked for %v", got)
+	}
+	exit, stdout, _ = f.run(t, "jobs", "retry", "a2.1", "-o", "json")
+	if exit != exitOK || !strings.Contains(stdout, "JOB_STATE_AVAILABLE") {
+		t.Errorf("exit %d, stdout\n%s", exit, stdout)
+	}
+	if exit, _, _ = f.run(t, "jobs", "retry", "a9.1"); exit != exitNotFound {
+		t.Errorf("unknown job: exit %d", exit)
+	}
+}
+
+func TestEncodersAndAgents(t *testing.T) {
+	f := newFixture(t)
+	_, stdout, _ := f.run(t, "encoders", "list")
+	want := `ENCODER           HOST     LABELS   DRAINING  RUNNING  FREE  LOAD  SEEN
+encoder000000001  enc-1    gpu,big  no        1        3     1.2   1m ago
+encoder000000002  enc-2\n  -        yes       0        0     -     1h ago
+`
+	if stdout != want {
+		t.Errorf("encoders\n%s", stdout)
+	}
+	exit, stdout, stderr := f.run(t, "encoders", "drain", "encoder000000001", "--wait")
+	if exit != exitOK || !strings.Contains(stdout, "yes       0") || stderr != "" {
+		t.Errorf("exit %d, stderr %q, stdout\n%s", exit, stderr, stdout)
+	}
+	if exit, stdout, _ = f.run(t, "encoders", "drain", "encoder000000001", "--resume"); exit != exitOK || !strings.Contains(stdout, "no        0") {
+		t.Errorf("exit %d, stdout\n%s", exit, stdout)
+	}
+	if exit, _, _ = f.run(t, "encoders", "drain", "encoder000000001", "--resume", "--wait"); exit != exitUsage {
+		t.Errorf("--resume --wait: exit %d", exit)
+	}
+	_, stdout, _ = f.run(t, "agents", "list", "--silent")
+	want = `INSTANCE  SESSION  USER  STATE   SYNCED  LAST FRAME  SPOOLED  IDLE
+i-1       a2       ana   heard   1m ago  1m ago      2.5 MB   1m30s
+i-2       a3       bo    silent  1h ago  -           0 B      -
+`
+	last := f.noted()[len(f.noted())-1].(*recfleetv1.ListAgentsRequest)
+	if stdout != want || !last.GetSilent() {
+		t.Errorf("agents, asked for %v\n%s", last, stdout)
+	}
+}
+
+func TestAudit(t *testing.T) {
+	f := newFixture(t)
+	exit, stdout, stderr := f.run(t, "audit", "list", "--actor", "ana", "--action", "session.delete", "--object", "a1", "--after", "2026-01-02", "--before", "1h", "--limit", "3")
+	want := `NUMBER  TIME     ACTOR  ACTION          OBJECT  RESULT  REASON
+5       55m ago  ana    session.delete  a1      ok      told to
+4       56m ago  ana    session.delete  a1      ok      told to
+3       57m ago  ana    session.delete  a1      ok      told to
+`
+	if exit != exitOK || stdout != want || stderr != "" {
+		t.Errorf("exit %d, stderr %q, stdout\n%s", exit, stderr, stdout)
+	}
+	r := f.noted()[0].(*recfleetv1.ListAuditRecordsRequest)
+	if r.GetActor() != "ana" || r.GetAction() != "session.delete" || r.GetObject() != "a1" || !r.GetBefore().AsTime().Equal(began) || r.GetAfter().AsTime().Format("15:04:05") != "00:00:00" {
+		t.Errorf("asked for %v", r)
+	}
+	if _, stdout, _ = f.run(t, "audit", "list", "--limit", "0"); strings.Count(stdout, "\n") != 6 {
+		t.Errorf("all:\n%s", stdout)
+	}
+}
+
+func TestFilters(t *testing.T) {
+	f := newFixture(t)
+	exit, _, stderr := f.run(t, "sessions", "list", "--started-after", "3d", "--started-before", "2026-01-02 03:05", "--ended-after", "yesterday",
+		"--ended-before", "2026-01-02T05:04:05+01:00", "--active-at", "03:00", "--text", "excel fin*", "--order-by", "end_time desc", "--show-deleted", "--limit", "1")
+	if exit != exitOK {
+		t.Fatalf("exit %d, %s", exit, stderr)
+	}
+	r := f.lists[0]
+	for name, c := range map[string]struct {
+		got  *timestamp
+		want string
+	}{
+		"started after": {r.GetStartedAfter(), "2025-12-30T04:04:05Z"}, "started before": {r.GetStartedBefore(), "2026-01-02T03:05:00Z"},
+		"ended after": {r.GetEndedAfter(), "2026-01-01T00:00:00Z"}, "ended before": {r.GetEndedBefore(), "2026-01-02T04:04:05Z"},
+		"active at": {r.GetActiveAt(), "2026-01-02T03:00:00Z"},
+	} {
+		if got := (clock{style: timeUTC}).exact(c.got); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
+	if r.GetText() != "excel fin*" || r.GetOrderBy() != "end_time desc" || !r.GetShowDeleted() {
+		t.Errorf("asked for %v", r)
+	}
+}
+
+func TestBadInputNamesItsPlace(t *testing.T) {
+	f := newFixture(t)
+	long := strings.Repeat("\x1b[31m\n", 11_000)
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"sessions", "list", "--user", long}, "--user: "},
+		{[]string{"sessions", "list", "--user", "a\x07"}, "--user: \"a\\a\" holds control characters"},
+		{[]string{"sessions", "list", "--text", "\xff"}, "--text: "},
+		{[]string{"sessions", "list", "--started-after", long}, "--started-after: "},
+		{[]string{"sessions", "list", "--active-at", "noon"}, `--active-at: "noon" is no time; times look like`},
+		{[]string{"sessions", "list", "--started-after", "1h", "--started-before", "2h"}, "--started-after: is not before --started-before"},
+		{[]string{"sessions", "list", "--order-by", "size"}, `--order-by: "size" is none of start_time`},
+		{[]string{"sessions", "list", "--limit", "many"}, `--limit: "many" is not a whole number`},
+		{[]string{"sessions", "list", "--limit", "99999999999999999999"}, `--limit: "99999999999999999999" is out of bounds`},
+		{[]string{"sessions", "list", "--timeout", "soon"}, `--timeout: "soon" is not a duration`},
+		{[]string{"sessions", "list", "--show-deleted=maybe"}, `--show-deleted: "maybe" is neither`},
+		{[]string{"sessions", "list", "--state", long}, "--state: "},
+		{[]string{"sessions", "list", "--time", "local"}, `--time: "local" is none of relative, absolute, utc`},
+		{[]string{"sessions", "list", "a1"}, "takes no arguments"},
+		{[]string{"sessions", "get", long}, "SESSION: "},
+		{[]string{"sessions", "get", "a1", "a2"}, "needs one argument, SESSION; 2 were given"},
+		{[]string{"sessions", "delete", "A1", "--yes"}, `SESSION: "A1" cannot be`},
+		{[]string{"sessions", "hold", "a1", "--reason", strings.Repeat("x", 513)}, "--reason: "},
+		{[]string{"sessions", "--" + long}, "unknown flag: --\\x1b"},
+		{[]string{long}, "unknown command"},
+		{[]string{"sessions", long}, "unknown command"},
+		{[]string{"recordings", "verify", "a1", "--public-key", long}, "--public-key: "},
+		{[]string{"recordings", "download", "a1", "--segment", "one"}, `--segment: "one" is not a whole number`},
+		{[]string{"jobs", "list", "--session", "a.b"}, "--session: "},
+		{[]string{"jobs", "list", "--state", "lost"}, "--state: "},
+		{[]string{"jobs", "retry", "a1"}, "JOB: "},
+		{[]string{"encoders", "drain", "../x"}, "ENCODER: "},
+		{[]string{"audit", "list", "--after", "x"}, "--after: "},
+		{[]string{"audit", "list", "--actor", "\u202e\n"}, "--actor: "},
+		{[]string{"sessions", "list", "--context", long}, "--context: "},
+	} {
+		exit, stdout, stderr := f.run(t, c.args...)
+		if exit != exitUsage || stdout != "" || !strings.Contains(stderr, c.want) || strings.Count(stderr, "\n") != 1 || len(stderr) > longestLine+100 ||
+			strings.ContainsAny(stderr, "\x1b\a\u202e") {
+			t.Errorf("%.60q: exit %d, stdout %.60q, stderr %.300q", c.args, exit, stdout, stderr)
+		}
+	}
+	if len(f.lists)+len(f.noted()) > 0 {
+		t.Errorf("the coordinator was asked: %v %v", f.lists, f.noted())
+	}
+}
+
+func TestEverythingIsCompleted(t *testing.T) {
+	f := newFixture(t)
+	f.sessions[2].Id = "zz9"
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"sessions", "hold", "a"}, "a1\ta2\t"},
+		{[]string{"sessions", "delete", "zz9"}, "zz9\t"},
+		{[]string{"recordings", "verify", ""}, "a1\ta2\tzz9\t"},
+		{[]string{"recordings", "download", "a1", "--segment", ""}, "1\t2\t"},
+		{[]string{"jobs", "retry", ""}, "a1.2\ta2.1\ta3.1\t"},
+		{[]string{"jobs", "list", "--session", "a"}, "a1\ta2\t"},
+		{[]string{"encoders", "drain", ""}, "encoder000000001\tencoder000000002\t"},
+		{[]string{"sessions", "get", "a1", ""}, ""},
+	} {
+		exit, stdout, _ := f.run(t, append([]string{"__complete"}, c.args...)...)
+		var got string
+		for line := range strings.Lines(stdout) {
+			if word, _, ok := strings.Cut(line, "\t"); ok {
+				got += word + "\t"
+			}
+		}
+		if exit != exitOK || got != c.want || strings.Contains(stdout, "\x1b") {
+			t.Errorf("%v: exit %d, %q of %q", c.args, exit, got, stdout)
+		}
+	}
+	for _, c := range [][2]string{{"sessions list --order-by ", "start_time\nstart_time desc\n"}, {"jobs list -o ", "table\nwide\njson\nyaml\n"}, {"jobs list --state ", "available\nrunning\n"}} {
+		if _, stdout, _ := f.run(t, append([]string{"__complete"}, strings.Split(c[0], " ")...)...); !strings.HasPrefix(stdout, c[1]) {
+			t.Errorf("%s: %q", c[0], stdout)
+		}
+	}
+}
+
+func TestWordsAreLookedForWhereNoNewSessionBeginsSo(t *testing.T) {
+	f := newFixture(t)
+	f.run(t, "__complete", "sessions", "get", "qqq")
+	if n := len(f.lists); n == 0 || f.lists[n-1].GetText() != "qqq*" {
+		t.Errorf("asked for %v", f.lists)
+	}
+}
+
+// JSON is a promise: this file changes only when a field is added.
+func TestJSONIsStable(t *testing.T) {
+	f := newFixture(t)
+	var all strings.Builder
+	for _, args := range [][]string{
+		{"sessions", "list", "--limit", "1"}, {"sessions", "get", "a1"}, {"recordings", "list", "a1"}, {"jobs", "list", "--limit", "1"}, {"encoders", "list"},
+		{"agents", "list", "--limit", "1"}, {"audit", "list", "--limit", "1"},
+	} {
+		exit, stdout, stderr := f.run(t, append(args, "-o", "json")...)
+		if exit != exitOK {
+			t.Fatalf("%v: exit %d, %s", args, exit, stderr)
+		}
+		all.WriteString("# " + strings.Join(args, " ") + "\n" + stdout)
+	}
+	const golden = "testdata/answers.json.golden"
+	if os.Getenv("RECFLEET_WRITE_GOLDEN") != "" {
+		if err := os.WriteFile(golden, []byte(all.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil || all.String() != string(want) {
+		t.Errorf("%v; the answers are\n%s", err, all.String())
+	}
+}

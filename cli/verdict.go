@@ -1,0 +1,299 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+
+	"github.com/recfleet/recfleet/cli/verify"
+	"github.com/recfleet/recfleet/internal/manifest"
+	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
+)
+
+func isFingerprint(s string) bool { return verify.IsFingerprint(s) }
+
+// verdict is what recordings verify prints; its JSON is a promise to scripts.
+type verdict struct {
+	SessionID string `json:"session_id"`
+	State     string `json:"state"`
+	Verified  bool   `json:"verified"`
+	// KeyFingerprint is of the key that the manifest is signed with; KeyPinned says that it was demanded and not only told.
+	KeyFingerprint  string           `json:"key_fingerprint"`
+	KeyPinned       bool             `json:"key_pinned"`
+	RecordedSeconds float64          `json:"recorded_seconds"`
+	GapSeconds      float64          `json:"gap_seconds"`
+	Objects         []objectVerdict  `json:"objects"`
+	Gaps            []manifest.Gap   `json:"gaps"`
+	Problems        []verify.Problem `json:"problems"`
+}
+
+type objectVerdict struct {
+	Segment int    `json:"segment"`
+	Key     string `json:"key"`
+	Bytes   int64  `json:"bytes"`
+	SHA256  string `json:"sha256"` // as it was read
+	Intact  bool   `json:"intact"`
+}
+
+func (a *app) verifyRecordings() *cobra.Command {
+	var pin string
+	c := &cobra.Command{
+		Use: "verify SESSION", Short: "Read all of a session's recordings and prove that nothing is missing or altered",
+		Long: `Read every mp4 of a session to its end, keeping nothing, and check
+- each one's size and SHA-256 against the manifest and the catalog,
+- the manifest's signature, and with --public-key that it is of the key expected,
+- that segments and epochs follow on each other and the hash chain runs through them,
+- that every second of the session is in an archived segment or in a gap with a cause.
+
+Whatever is wrong is named, and the exit code is 1. Gaps with a cause are listed; they are no failure. A segment that could
+not be encoded is such a gap (segment_quarantined). Without --public-key, and without manifest_key in the context, the
+signature only shows that the coordinator that answers has signed.`,
+		Args: one("SESSION", checkSession), ValidArgsFunction: first(a.completeSessions()),
+		RunE: a.connected(func(ctx context.Context, conn *grpc.ClientConn, args []string) error {
+			if pin == "" {
+				pin = a.target.profile.ManifestKey
+			}
+			want, err := pinned(pin)
+			if err != nil {
+				return err
+			}
+			v, err := a.verify(ctx, conn, args[0], want)
+			if err != nil {
+				return err
+			}
+			if err := a.print(v, func(t *tables) { verdictTable(t, v) }); err != nil {
+				return err
+			}
+			return v.failure()
+		}),
+	}
+	a.outputFlags(c)
+	c.Flags().StringVar(&pin, "public-key", "", "`FILE` with the public key that the manifest must be signed with, or its fingerprint")
+	return c
+}
+
+// pinned returns the fingerprint that is demanded; none where nothing is.
+func pinned(pin string) (string, error) {
+	if pin == "" || verify.IsFingerprint(pin) {
+		return pin, nil
+	}
+	raw, err := os.ReadFile(pin)
+	if err != nil {
+		return "", usageError{fmt.Errorf("--public-key: %s is no fingerprint (SHA256: and 64 digits) and cannot be read: %w", quote(pin), errors.Unwrap(err))}
+	}
+	key, err := verify.ParseKey(raw)
+	if err != nil {
+		return "", usageError{fmt.Errorf("--public-key: %s: %w", pin, err)}
+	}
+	return verify.Fingerprint(key), nil
+}
+
+// failure returns the problems as an error.
+func (v *verdict) failure() error {
+	if v.Verified {
+		return nil
+	}
+	more := ""
+	if n := len(v.Problems); n > 1 {
+		more = fmt.Sprintf(" (and %d more problems)", n-1)
+	}
+	return fmt.Errorf("session %s is not verified: %w%s", v.SessionID, v.Problems[0], more)
+}
+
+// verify judges a session. The error is for what kept it from judging.
+func (a *app) verify(ctx context.Context, conn *grpc.ClientConn, id, want string) (*verdict, error) {
+	s, err := a.session(ctx, conn, id)
+	if err != nil {
+		return nil, err
+	}
+	v := &verdict{
+		SessionID: id, State: stateName(s.GetState()), KeyPinned: want != "",
+		Objects: []objectVerdict{}, Gaps: []manifest.Gap{}, Problems: []verify.Problem{},
+	}
+	switch {
+	case s.GetDeleteTime() != nil:
+		return nil, fmt.Errorf("verify session %s: its recordings were deleted", id)
+	case !final(s):
+		return nil, fmt.Errorf("verify session %s: it is still %s, and its manifest comes when it is over", id, stateName(s.GetState()))
+	}
+	client := recfleetv1.NewRecordingServiceClient(conn)
+	callCtx, cancel := a.deadline(ctx)
+	answer, err := client.GetManifest(callCtx, &recfleetv1.GetManifestRequest{SessionId: id})
+	cancel()
+	if err := failed(err, "get manifest of session %s", id); err != nil && code(err) != codes.NotFound {
+		return nil, err
+	}
+	m, problems := judgeManifest(answer, s, want)
+	if key := answer.GetPublicKey(); len(key) > 0 {
+		v.KeyFingerprint = verify.Fingerprint(key)
+	}
+	v.RecordedSeconds, v.GapSeconds, v.Gaps = m.RecordedSeconds, m.MissingSeconds, append(v.Gaps, m.Gaps...)
+	v.Problems = append(v.Problems, problems...)
+	if err := a.readObjects(ctx, client, s, m, v); err != nil {
+		return nil, err
+	}
+	v.Verified = len(v.Problems) == 0
+	return v, nil
+}
+
+// final reports whether a session is over and has a manifest.
+func final(s *recfleetv1.Session) bool {
+	switch s.GetState() {
+	case recfleetv1.SessionState_SESSION_STATE_COMPLETE, recfleetv1.SessionState_SESSION_STATE_INTERRUPTED, recfleetv1.SessionState_SESSION_STATE_EMPTY:
+		return true
+	}
+	return false
+}
+
+// judgeManifest returns the manifest, as far as there is one, and what is wrong with it.
+func judgeManifest(answer *recfleetv1.GetManifestResponse, s *recfleetv1.Session, want string) (manifest.Manifest, []verify.Problem) {
+	if len(answer.GetManifest()) == 0 {
+		return manifest.Manifest{}, []verify.Problem{{Kind: verify.Manifest, Detail: "there is none in the archive"}}
+	}
+	problems := verify.Signed(answer.GetManifest(), answer.GetSignature(), answer.GetPublicKey(), want)
+	m, err := manifest.Parse(answer.GetManifest())
+	if err != nil {
+		return m, append(problems, verify.Problem{Kind: verify.Manifest, Detail: err.Error()})
+	}
+	problems = append(problems, verify.Consistent(m, s.GetId())...)
+	return m, append(problems, verify.Agree(m, s)...)
+}
+
+// readObjects reads every object that catalog or manifest name.
+func (a *app) readObjects(ctx context.Context, client recfleetv1.RecordingServiceClient, s *recfleetv1.Session, m manifest.Manifest, v *verdict) error {
+	expected := map[int]*manifest.Object{}
+	for _, g := range m.Segments {
+		expected[g.Number] = g.Object
+	}
+	var total int64
+	known := map[int]bool{}
+	for _, g := range s.GetSegments() {
+		total += g.GetRecording().GetBytes()
+		known[int(g.GetNumber())] = g.GetRecording() != nil
+	}
+	for _, g := range m.Segments {
+		if g.Object != nil && !known[g.Number] {
+			v.Objects = append(v.Objects, objectVerdict{Segment: g.Number, Key: g.Object.Key})
+			v.Problems = append(v.Problems, verify.Problem{Kind: verify.Missing, Segment: g.Number, Detail: g.Object.Key + " is not in the catalog, and cannot be read"})
+		}
+	}
+	bar := a.progress("verify", total, 0)
+	defer bar.Close()
+	d := &downloader{client: client, idle: a.timeout, bar: func(string, int64, int64) io.WriteCloser { return shared{bar} }}
+	for _, g := range s.GetSegments() {
+		if g.GetRecording() == nil {
+			continue
+		}
+		o, problem, err := d.examine(ctx, g.GetRecording(), expected[int(g.GetNumber())])
+		if err != nil {
+			return err
+		}
+		if problem != nil {
+			v.Problems = append(v.Problems, *problem)
+		}
+		v.Objects = append(v.Objects, o)
+	}
+	return nil
+}
+
+// shared is a bar that lasts longer than one download.
+type shared struct{ io.Writer }
+
+func (shared) Close() error { return nil }
+
+// examine reads one object. The error is for what would keep it from reading all others too.
+func (d *downloader) examine(ctx context.Context, r *recfleetv1.Recording, expected *manifest.Object) (objectVerdict, *verify.Problem, error) {
+	n := int(r.GetSegment())
+	o := objectVerdict{Segment: n, Key: r.GetObjectKey(), Bytes: r.GetBytes()}
+	problem := func(kind verify.Kind, format string, args ...any) (objectVerdict, *verify.Problem, error) {
+		return o, &verify.Problem{Kind: kind, Segment: n, Detail: r.GetObjectKey() + " " + fmt.Sprintf(format, args...)}, nil
+	}
+	sum := sha256.New()
+	err := d.stream(ctx, io.Discard, sum, 0, r)
+	var size *sizeError
+	switch code := code(err); {
+	case ctx.Err() != nil:
+		return o, nil, ctx.Err()
+	case errors.As(err, &size):
+		return problem(verify.Altered, "has another size: %v", size)
+	case code == codes.Unauthenticated || code == codes.PermissionDenied:
+		return o, nil, err
+	case code == codes.NotFound:
+		return problem(verify.Missing, "is not in the archive")
+	case code == codes.DataLoss:
+		return problem(verify.Altered, "is damaged: %v", err)
+	case err != nil:
+		return problem(verify.Unreadable, "cannot be read: %v", err)
+	}
+	o.SHA256 = hex.EncodeToString(sum.Sum(nil))
+	switch {
+	case !bytes.Equal(sum.Sum(nil), r.GetSha256()):
+		return problem(verify.Altered, "has SHA-256 %s, in the catalog %x", o.SHA256, r.GetSha256())
+	case expected != nil && (o.SHA256 != expected.SHA256 || o.Bytes != expected.Bytes):
+		return problem(verify.Altered, "has SHA-256 %s, in the manifest %s", o.SHA256, expected.SHA256)
+	}
+	o.Intact = true
+	return o, nil, nil
+}
+
+func verdictTable(t *tables, v *verdict) {
+	result, key := cell{"verified", green}, v.KeyFingerprint
+	if !v.Verified {
+		result = cell{fmt.Sprintf("NOT verified: %d problems", len(v.Problems)), red}
+	}
+	if key != "" && !v.KeyPinned {
+		key += " (not pinned)"
+	}
+	var size int64
+	for _, o := range v.Objects {
+		size += o.Bytes
+	}
+	seconds := func(s float64) string { return strconv.FormatFloat(s, 'f', 3, 64) + "s" }
+	t.fields([][]cell{
+		plain("session", v.SessionID), plain("state", v.State), {{text: "result"}, result}, plain("signing key", key),
+		plain("objects", fmt.Sprintf("%d, %s", len(v.Objects), bytesText(size))),
+		plain("recorded", seconds(v.RecordedSeconds)), plain("gaps", fmt.Sprintf("%s in %d", seconds(v.GapSeconds), len(v.Gaps))),
+	})
+	if len(v.Problems) > 0 {
+		t.title("problems")
+		list(t, v.Problems, []column[verify.Problem]{
+			{"KIND", false, func(p verify.Problem) cell { return cell{string(p.Kind), red} }},
+			{"SEGMENT", false, text(func(p verify.Problem) string {
+				if p.Segment == 0 {
+					return ""
+				}
+				return strconv.Itoa(p.Segment)
+			})},
+			{"DETAIL", false, text(func(p verify.Problem) string { return p.Detail })},
+		})
+	}
+	if len(v.Gaps) > 0 {
+		t.title("gaps")
+		list(t, v.Gaps, []column[manifest.Gap]{
+			{"STARTED", false, text(func(g manifest.Gap) string { return t.exact(newTimestamp(g.Start)) })},
+			{"LENGTH", false, text(func(g manifest.Gap) string { return durationText(g.End.Sub(g.Start)) })},
+			{"CAUSE", false, text(func(g manifest.Gap) string { return g.Cause })},
+			{"DETAIL", false, name(t, func(g manifest.Gap) string { return g.Detail })},
+		})
+	}
+	if t.wide && len(v.Objects) > 0 {
+		t.title("objects")
+		list(t, v.Objects, []column[objectVerdict]{
+			{"SEGMENT", false, text(func(o objectVerdict) string { return strconv.Itoa(o.Segment) })},
+			{"INTACT", false, text(func(o objectVerdict) string { return map[bool]string{true: "yes", false: "NO"}[o.Intact] })},
+			{"BYTES", false, text(func(o objectVerdict) string { return bytesText(o.Bytes) })},
+			{"SHA-256", false, text(func(o objectVerdict) string { return o.SHA256 })},
+			{"OBJECT", false, text(func(o objectVerdict) string { return o.Key })},
+		})
+	}
+}
