@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"crypto/ed25519"
 	"fmt"
 	"net/http"
 
@@ -31,6 +32,8 @@ type parts struct {
 
 	server *grpc.Server
 	page   http.Handler
+
+	closing chan struct{} // to be closed when calls that have no end are to end
 }
 
 // synced tells those who watch whether a session's agent takes pictures.
@@ -46,10 +49,12 @@ func (p *parts) synced(session string, b sessions.Beat) {
 }
 
 // build makes the parts and ties them together; it starts nothing.
-func (c Config) build(store *catalog.Catalog) (p parts, err error) {
+func (c Config) build(store *catalog.Catalog, key ed25519.PrivateKey) (p parts, err error) {
 	control := access.New(c.Tokens)
+	p.closing = make(chan struct{})
+	wishes := &wishing{Catalog: store}
 	p.page, err = web.New(web.Config{
-		Sessions: store, Objects: c.Store, Logger: c.Logger.Named("web"),
+		Sessions: wishes, Objects: c.Store, Logger: c.Logger.Named("web"),
 		Admits: func(token string) bool {
 			role, ok := control.Role(token)
 			return ok && role == access.RoleAdmin
@@ -58,7 +63,7 @@ func (c Config) build(store *catalog.Catalog) (p parts, err error) {
 	if err != nil {
 		return p, fmt.Errorf("make page: %w", err)
 	}
-	p.finish = finish.New(store, c.Broker, c.Store, c.Logger.Named("finish"))
+	p.finish = finish.New(store, c.Broker, c.Store, key, c.Logger.Named("finish"))
 	p.purge = purge.New(store, c.Broker, c.Logger.Named("purge"))
 	p.board = jobs.New(jobs.Config{
 		Catalog: store, Archive: c.Store, Lease: c.Lease, Logger: c.Logger.Named("jobs"),
@@ -67,6 +72,7 @@ func (c Config) build(store *catalog.Catalog) (p parts, err error) {
 			p.finish.Due.Raise()
 		},
 	})
+	wishes.want = p.board.Want
 	custody := ingest.New(store, c.Broker, p.board.Announce, c.Logger.Named("ingest"))
 	p.watch = watch.New(watch.Config{
 		Catalog: store, Salvager: custody, Patience: c.Patience, GiveUp: c.GiveUp, Closed: p.finish.Due.Raise, Logger: c.Logger.Named("watch"),
@@ -79,6 +85,7 @@ func (c Config) build(store *catalog.Catalog) (p parts, err error) {
 	p.server = api.NewServer(api.Config{
 		Catalog: store, Board: p.board, Grants: c.Broker, Store: c.Store, Location: c.Location, Access: control,
 		Credentials: front.Credentials(), Encode: c.Encode, Lease: c.Lease, Logger: c.Logger.Named("api"),
+		PublicKey: key.Public().(ed25519.PublicKey), Deleted: func() {}, Closing: p.closing,
 		Sessions: sessions.New(sessions.Config{
 			Catalog: store, Bus: c.Broker, Ingest: custody, Space: c.space, Policy: c.Policy.Current, Seen: p.watch.Seen, Synced: p.synced, Ended: p.finish.Due.Raise,
 			Settings: sessions.Settings{FrameRate: c.FrameRate, SegmentLength: c.SegmentLength, SegmentBytes: c.SegmentBytes, Template: c.Location.Template},

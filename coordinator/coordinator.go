@@ -25,6 +25,7 @@ import (
 
 	"github.com/recfleet/recfleet/coordinator/api"
 	"github.com/recfleet/recfleet/coordinator/catalog"
+	"github.com/recfleet/recfleet/coordinator/finish"
 	"github.com/recfleet/recfleet/coordinator/front"
 	"github.com/recfleet/recfleet/coordinator/policy"
 	"github.com/recfleet/recfleet/coordinator/sessions"
@@ -37,6 +38,8 @@ import (
 type Config struct {
 	// CatalogPath is the SQLite database, made where there is none.
 	CatalogPath string
+	// ManifestKey is the file of the key that manifests are signed with, made where there is none.
+	ManifestKey string
 	Broker      *bus.Broker
 	Store       object.Store
 	// Location is where Store lies, with the template of the sessions' folders.
@@ -121,6 +124,8 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("%w: %v is too short to give a silent agent up, %v is the least", ErrConfig, c.GiveUp, minGiveUp)
 	case c.Broker == nil || c.Store == nil || c.Listener == nil || c.TLS == nil || c.Logger == nil:
 		return c, fmt.Errorf("%w: broker, store, listener, TLS and logger are needed", ErrConfig)
+	case c.ManifestKey == "":
+		return c, fmt.Errorf("%w: the file of the manifest key is missing", ErrConfig)
 	case c.Tokens.Admin == "":
 		return c, fmt.Errorf("%w: admin token is missing", ErrConfig)
 	}
@@ -153,15 +158,24 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 
-	p, err := cfg.build(store)
+	key, err := finish.OpenKey(cfg.ManifestKey)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	p, err := cfg.build(store, key)
 	if err != nil {
 		return err
 	}
 
 	group, running := errgroup.WithContext(ctx)
-	for _, run := range []func(context.Context) error{p.board.Run, p.watch.Run, p.finish.Run, p.purge.Run} {
+	for _, run := range []func(context.Context) error{p.board.Run, p.board.Rescue, p.watch.Run, p.finish.Run, p.purge.Run} {
 		group.Go(func() error { return run(running) })
 	}
+	group.Go(func() error {
+		<-running.Done()
+		close(p.closing)
+		return nil
+	})
 	if cfg.Policy != nil {
 		group.Go(func() error { return cfg.Policy.Run(running, cfg.Reload) })
 		group.Go(func() error { return p.appstream.Run(running) })
