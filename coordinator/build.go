@@ -30,6 +30,7 @@ type parts struct {
 
 	appstream *appstream.Watch // nil without a policy
 
+	ops    ops
 	server *grpc.Server
 	page   http.Handler
 
@@ -82,7 +83,9 @@ func (c Config) build(store *catalog.Catalog, key ed25519.PrivateKey) (p parts, 
 			Catalog: store, Policy: c.Policy.Current, Dial: appstream.Dial, Logger: c.Logger.Named("appstream"),
 		})
 	}
+	p.ops = c.buildOps(store, p.watch)
 	p.server = api.NewServer(api.Config{
+		Health: p.ops.status, Calls: p.ops.calls,
 		Catalog: store, Board: p.board, Grants: c.Broker, Store: c.Store, Location: c.Location, Access: control,
 		Credentials: front.Credentials(), Encode: c.Encode, Lease: c.Lease, Logger: c.Logger.Named("api"),
 		PublicKey: key.Public().(ed25519.PublicKey), Deleted: func() {}, Closing: p.closing,

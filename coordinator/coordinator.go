@@ -31,6 +31,7 @@ import (
 	"github.com/recfleet/recfleet/coordinator/sessions"
 	"github.com/recfleet/recfleet/internal/bus"
 	"github.com/recfleet/recfleet/internal/identity"
+	"github.com/recfleet/recfleet/internal/metrics"
 	"github.com/recfleet/recfleet/internal/object"
 )
 
@@ -73,6 +74,11 @@ type Config struct {
 	Lease time.Duration
 	// Encode is how mp4s are made; default preset medium, CRF 23, a keyframe at least every 10 s.
 	Encode api.EncodeSettings
+	// Metrics gives plain connections to Prometheus and to whoever asks how the coordinator stands; Run closes it. nil for
+	// none.
+	Metrics net.Listener
+	// Registry takes what is counted; one of its own where it is nil.
+	Registry *metrics.Registry
 	// UnsafeBroker accepts a broker that acknowledges what is not on its disk.
 	UnsafeBroker bool
 }
@@ -148,6 +154,9 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	defer cfg.Listener.Close() // serving has closed it unless opening failed
+	if cfg.Metrics != nil {
+		defer cfg.Metrics.Close()
+	}
 
 	if err := cfg.check(ctx); err != nil {
 		return err
@@ -180,9 +189,10 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		group.Go(func() error { return cfg.Policy.Run(running, cfg.Reload) })
 		group.Go(func() error { return p.appstream.Run(running) })
 	}
+	group.Go(func() error { return p.ops.run(running, cfg) })
 	group.Go(func() error {
 		return front.Serve(running, front.Config{
-			Listener: cfg.Listener, TLS: cfg.TLS, GRPC: p.server, Web: p.page, Ready: cfg.Ready, Logger: cfg.Logger.Named("front"),
+			Listener: cfg.Listener, TLS: cfg.TLS, GRPC: p.server, Web: p.ops.health.Handler(false, p.page), Ready: cfg.Ready, Logger: cfg.Logger.Named("front"),
 		})
 	})
 	return group.Wait()

@@ -14,6 +14,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/reflection/grpc_reflection_v1"
+	"google.golang.org/grpc/reflection/grpc_reflection_v1alpha"
 	"google.golang.org/grpc/status"
 
 	"github.com/recfleet/recfleet/internal/identity"
@@ -68,6 +70,9 @@ func rights() map[string][]Role {
 
 		recfleetv1.PolicyService_TestPolicy_FullMethodName:      {},
 		recfleetv1.PolicyService_GetPolicySchema_FullMethodName: {},
+
+		grpc_reflection_v1.ServerReflection_ServerReflectionInfo_FullMethodName:      {},
+		grpc_reflection_v1alpha.ServerReflection_ServerReflectionInfo_FullMethodName: {},
 
 		grpc_health_v1.Health_Check_FullMethodName: {roleAnyone},
 		grpc_health_v1.Health_List_FullMethodName:  {roleAnyone},

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/status"
 
 	"github.com/recfleet/recfleet/coordinator/access"
@@ -52,6 +53,12 @@ type EncodeSettings struct {
 	KeyframeInterval time.Duration
 }
 
+// Calls counts calls.
+type Calls interface {
+	Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error)
+	Stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error
+}
+
 // Config is what the services need.
 type Config struct {
 	Catalog  *catalog.Catalog
@@ -65,6 +72,10 @@ type Config struct {
 	Credentials credentials.TransportCredentials
 	Encode      EncodeSettings
 	Lease       time.Duration
+	// Health answers gRPC's health service; one that always serves where it is nil.
+	Health grpc_health_v1.HealthServer
+	// Calls, where it is set, sees every call with the code that it ended with.
+	Calls Calls
 	// PublicKey is that of the key that manifests are signed with.
 	PublicKey ed25519.PublicKey
 	// Deleted is called after a deletion was ordered.
@@ -74,10 +85,14 @@ type Config struct {
 	Logger  hclog.Logger
 }
 
-// NewServer returns a gRPC server with all services and gRPC's health service; it serves nothing yet.
+// NewServer returns a gRPC server with all services and gRPC's health and reflection services; it serves nothing yet.
 func NewServer(cfg Config) *grpc.Server {
 	g := guard{logger: cfg.Logger}
-	s := grpc.NewServer(
+	var options []grpc.ServerOption
+	if cfg.Calls != nil { // the first one named is the outermost
+		options = append(options, grpc.ChainUnaryInterceptor(cfg.Calls.Unary), grpc.ChainStreamInterceptor(cfg.Calls.Stream))
+	}
+	s := grpc.NewServer(append(options,
 		grpc.Creds(cfg.Credentials),
 		grpc.ChainUnaryInterceptor(g.unary, cfg.Access.Unary),
 		grpc.ChainStreamInterceptor(g.stream, cfg.Access.Stream),
@@ -85,7 +100,7 @@ func NewServer(cfg Config) *grpc.Server {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingsFrom, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),
 		grpc.ConnectionTimeout(10*time.Second),
-	)
+	)...)
 	book := ledger{audit: cfg.Catalog, logger: cfg.Logger}
 	recfleetv1.RegisterSessionServiceServer(s, &sessionService{
 		catalog: cfg.Catalog, sessions: cfg.Sessions, location: cfg.Location, ledger: book, logger: cfg.Logger, deleted: cfg.Deleted, closing: cfg.Closing,
@@ -99,7 +114,11 @@ func NewServer(cfg Config) *grpc.Server {
 	recfleetv1.RegisterAgentServiceServer(s, &agentService{sessions: cfg.Sessions})
 	recfleetv1.RegisterEncoderServiceServer(s, &encoderService{board: cfg.Board, grants: cfg.Grants, settings: cfg.Encode, lease: cfg.Lease})
 	recfleetv1.RegisterPolicyServiceServer(s, &policyService{sessions: cfg.Sessions, encode: cfg.Encode})
-	grpc_health_v1.RegisterHealthServer(s, health.NewServer())
+	if cfg.Health == nil {
+		cfg.Health = health.NewServer()
+	}
+	grpc_health_v1.RegisterHealthServer(s, cfg.Health)
+	reflection.Register(s)
 	return s
 }
 

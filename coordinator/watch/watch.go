@@ -142,6 +142,13 @@ func (w *Watch) forgive() {
 	w.stepped = now
 }
 
+// Turned returns when the last step began; the zero time where none did.
+func (w *Watch) Turned() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.stepped
+}
+
 // Step marks the sessions whose agents are silent or are back, takes over those whose agents are lost, and goes on with
 // those that it took over before and could not close.
 func (w *Watch) Step(ctx context.Context) error {
