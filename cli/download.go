@@ -37,10 +37,9 @@ type downloader struct {
 // download fetches one mp4 unless it is there already, and says where it is. The bytes come into a .part file, which a
 // later try goes on with; it gets its name when it is whole, checked and on disk.
 func (d *downloader) download(ctx context.Context, r *recfleetv1.Recording) (path string, fetched bool, err error) {
-	if !chunk.ValidSession(r.GetSessionId()) || r.GetSegment() < 1 || len(r.GetSha256()) != sha256.Size || r.GetBytes() < 0 {
-		return "", false, fmt.Errorf("download segment %d: the coordinator's description of it is malformed", r.GetSegment())
+	if path, err = d.path(r); err != nil {
+		return "", false, err
 	}
-	path = filepath.Join(d.dir, fmt.Sprintf("%s-%06d.mp4", r.GetSessionId(), r.GetSegment()))
 	if there, err := d.present(path, r); there || err != nil {
 		return path, false, err
 	}
@@ -57,6 +56,14 @@ func (d *downloader) download(ctx context.Context, r *recfleetv1.Recording) (pat
 		return path, false, fmt.Errorf("download %s: %w", path, err)
 	}
 	return path, true, nil
+}
+
+// path returns where an mp4 goes.
+func (d *downloader) path(r *recfleetv1.Recording) (string, error) {
+	if !chunk.ValidSession(r.GetSessionId()) || r.GetSegment() < 1 || len(r.GetSha256()) != sha256.Size || r.GetBytes() < 0 {
+		return "", fmt.Errorf("download segment %d: the coordinator's description of it is malformed", r.GetSegment())
+	}
+	return filepath.Join(d.dir, fmt.Sprintf("%s-%06d.mp4", r.GetSessionId(), r.GetSegment())), nil
 }
 
 // present reports whether the mp4 is there. Another content under its name is an error: nothing is overwritten.

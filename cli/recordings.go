@@ -43,6 +43,8 @@ func (a *app) downloadRecordings() *cobra.Command {
 	var (
 		dir      string
 		segments []int
+		whole    bool
+		gaps     = gapsShow
 	)
 	c := &cobra.Command{
 		Use: "download SESSION", Short: "Download the mp4s of a session and check them", Args: one("SESSION", checkSession),
@@ -50,9 +52,16 @@ func (a *app) downloadRecordings() *cobra.Command {
 			"stopped, every file is checked against its SHA-256 and appears whole or not at all, and a file that is there already\n" +
 			"is kept: with the same content it counts as downloaded, with another the command fails.\n\n" +
 			"It fails with exit code 1 where anything is missing: a segment that is not archived (yet), or the rest of a session\n" +
-			"that is still being recorded. What there is, is downloaded all the same.",
+			"that is still being recorded. What there is, is downloaded all the same.\n\n" +
+			"--join makes one mp4 of the whole session instead, DIR/SESSION.mp4, for which it needs FFmpeg. Where the desktop's size\n" +
+			"never changed the pictures are copied as they are; otherwise all are encoded anew within black bars. Gaps of a second\n" +
+			"and longer are shown as black with their cause, for as long as they lasted but at most 5 s, which needs encoding too;\n" +
+			"--gaps cut leaves them out. What has been downloaded stays in DIR/SESSION.parts until the video is done.",
 		ValidArgsFunction: first(a.completeSessions()),
 		RunE: a.connected(func(ctx context.Context, conn *grpc.ClientConn, args []string) error {
+			if whole && len(segments) > 0 {
+				return usageError{errors.New("--join: makes one of all segments, so --segment cannot be given with it")}
+			}
 			s, err := a.session(ctx, conn, args[0])
 			if err != nil {
 				return err
@@ -65,6 +74,9 @@ func (a *app) downloadRecordings() *cobra.Command {
 				return usageError{err}
 			}
 			d := &downloader{client: recfleetv1.NewRecordingServiceClient(conn), dir: dir, idle: a.timeout, bar: a.progress}
+			if whole {
+				return a.joined(ctx, d, s, gaps)
+			}
 			problems := missing
 			for _, r := range wanted {
 				path, fetched, err := d.download(ctx, r)
@@ -84,6 +96,8 @@ func (a *app) downloadRecordings() *cobra.Command {
 	}
 	c.Flags().IntSliceVar(&segments, "segment", nil, "only segment `N`; may be repeated")
 	c.Flags().StringVar(&dir, "dir", ".", "`DIR` to write to; made where it is missing")
+	c.Flags().BoolVar(&whole, "join", false, "make one mp4 of the session")
+	wordVar(c, &gaps, "gaps", []string{gapsShow, gapsCut}, "what --join does with gaps: show or cut")
 	_ = c.RegisterFlagCompletionFunc("segment", a.completeSegments())
 	_ = c.MarkFlagDirname("dir")
 	return c
