@@ -102,7 +102,7 @@ func TestPolicyIsAppliedToSessions(t *testing.T) {
 // audited returns what is in the audit once the coordinator has stopped.
 func (g governed) audited(t *testing.T) []catalog.AuditRecord {
 	t.Helper()
-	g.world.stop()
+	g.stop()
 	c, err := catalog.Open(t.Context(), filepath.Join(g.dir, "catalog.db"))
 	if err != nil {
 		t.Fatal(err)

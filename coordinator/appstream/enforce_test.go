@@ -27,7 +27,7 @@ func TestSilentStrictSessionsAreEnded(t *testing.T) {
 	if got := f.service.ended(); len(got) != 0 {
 		t.Fatalf("ended too early: %v", got)
 	}
-	f.must(f.pass(5*time.Minute, "recorded"))
+	f.must(f.pass(time.Minute, "recorded"))
 	if got := f.service.ended(); !slices.Equal(got, []string{"p-1"}) {
 		t.Errorf("ended %v", got)
 	}
@@ -69,7 +69,7 @@ func TestLostSessionsAreEndedAlsoWhenTheyAreOver(t *testing.T) {
 	f.silence("b")
 	f.must(f.pass(20 * time.Second))
 	f.must(f.catalog.EndSession(t.Context(), "b", catalog.End{Reason: "stopped by hook", Time: f.clock.Add(time.Hour)}))
-	f.must(f.pass(2 * time.Minute))
+	f.must(f.pass(80 * time.Second))
 	if got := f.service.ended(); !slices.Equal(got, []string{"p-1"}) {
 		t.Errorf("ended %v", got)
 	}
@@ -81,7 +81,7 @@ func TestSessionsWithoutPicturesAreEnded(t *testing.T) {
 	f.session("a", "p-1", same)
 	f.session("b", "p-2", same)
 	f.must(f.pass(30*time.Second, "a", "b"))
-	for range 20 {
+	for range 16 {
 		f.Framed("a", 7)
 		f.must(f.pass(5*time.Second, "b"))
 	}
@@ -107,7 +107,7 @@ func TestASessionInPlaceOfALostOneIsNotEnded(t *testing.T) {
 	f.must(f.catalog.LoseSession(t.Context(), "a", time.Now(), "gone"))
 	f.must(f.pass(30 * time.Second))
 	f.session("b", "p-1", same)
-	f.must(f.pass(5*time.Minute, "b"))
+	f.must(f.pass(90*time.Second, "b"))
 	if got := f.service.ended(); len(got) != 0 {
 		t.Errorf("ended %v", got)
 	}
@@ -142,7 +142,7 @@ func TestThrottlingAndErrorsAreOutlasted(t *testing.T) {
 	f.session("b", "p-2", same)
 	f.silence("b")
 	f.service.set(func(s *service) { s.broken = "OperationNotPermittedException" })
-	if err := f.pass(3 * time.Minute); err == nil {
+	if err := f.pass(100 * time.Second); err == nil {
 		t.Error("a platform that refuses is not told")
 	}
 	f.service.set(func(s *service) { s.broken = "" })
@@ -159,7 +159,7 @@ func TestASessionThatThePlatformDoesNotKnowIsOver(t *testing.T) {
 	f := newFixture(t)
 	f.session("a", "unknown", same)
 	f.silence("a")
-	f.must(f.pass(3 * time.Minute))
+	f.must(f.pass(80 * time.Second))
 	if f.State().Expired != 0 || f.State().Failed != 0 || f.log.count("strict session is over on the platform") != 1 {
 		t.Errorf("state %+v, log\n%s", f.State(), &f.log.text)
 	}

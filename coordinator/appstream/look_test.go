@@ -39,7 +39,7 @@ func TestUnrecordedUsersRaiseAnAlarm(t *testing.T) {
 	if got := f.alarms(); !slices.Equal(got, []string{"p-none"}) || f.log.count(alarm) != 1 {
 		t.Errorf("alarms %v", got)
 	}
-	f.must(f.pass(3*time.Minute, "a"))
+	f.must(f.pass(65*time.Second, "a"))
 	if s := f.State(); f.log.count(alarm) != 1 || s.Connected != 4 || s.Answered.IsZero() || s.Failed != 0 {
 		t.Errorf("later %+v", s)
 	}
@@ -97,7 +97,7 @@ func TestWhatIsKnownOutlastsAPlatformThatCannotBeAsked(t *testing.T) {
 	f.must(f.pass(5 * time.Second))
 	answered := f.State().Answered
 	f.service.set(func(s *service) { s.broken = "InternalFailure" })
-	if err := f.pass(3 * time.Minute); err == nil {
+	if err := f.pass(65 * time.Second); err == nil {
 		t.Error("a platform that fails is not told")
 	}
 	if s := f.State(); len(s.Unrecorded) != 1 || s.Failed == 0 || !s.Answered.Equal(answered) {
@@ -118,7 +118,7 @@ func TestNothingIsAskedWithoutAWatch(t *testing.T) {
 	f.must(err)
 	f.cfg.Policy = func() *policy.Policy { return empty }
 	f.service.set(func(s *service) { s.calls = 0 })
-	f.must(f.pass(3 * time.Minute))
+	f.must(f.pass(65 * time.Second))
 	if s := f.State(); s.Connected != 0 || f.service.calls != 0 {
 		t.Errorf("state %+v, %d calls", s, f.service.calls)
 	}
