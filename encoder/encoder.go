@@ -20,6 +20,7 @@ import (
 	"github.com/recfleet/recfleet/encoder/worker"
 	"github.com/recfleet/recfleet/internal/bus"
 	"github.com/recfleet/recfleet/internal/ffmpeg"
+	"github.com/recfleet/recfleet/internal/metrics"
 	"github.com/recfleet/recfleet/internal/object"
 	"github.com/recfleet/recfleet/internal/version"
 	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
@@ -34,7 +35,9 @@ type Config struct {
 	// WorkDir takes the mp4s in work; made where it is missing, and taken by one encoder at a time.
 	WorkDir string
 	// Slots is how many jobs are done at the same time.
-	Slots  int
+	Slots int
+	// Labels are the pools of jobs that are taken beside those for any encoder.
+	Labels []string
 	Logger hclog.Logger
 
 	// Host and Version are told to the coordinator, for people; Version is the program's where it is empty.
@@ -43,6 +46,8 @@ type Config struct {
 	DrainTime time.Duration
 	// Stall is how long FFmpeg may take for one picture; 2 min.
 	Stall time.Duration
+	// Registry takes what is counted; one of its own where it is nil.
+	Registry *metrics.Registry
 	// Ready, where set, is called once when the coordinator has answered and the bus is reached.
 	Ready func()
 
@@ -78,6 +83,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Version == "" {
 		c.Version = version.Version
 	}
+	if c.Registry == nil {
+		c.Registry = metrics.New()
+	}
 	if c.Ready == nil {
 		c.Ready = func() {}
 	}
@@ -89,7 +97,8 @@ func (c Config) withDefaults() (Config, error) {
 
 // Run leases and does jobs until ctx ends, finishes those it holds for at most DrainTime, and gives the rest back. It
 // fails at once with ErrUnusable where the configuration, the work directory or FFmpeg is unusable or the coordinator
-// refuses the caller; a coordinator that is away is tried again for ever.
+// refuses the caller; a coordinator that is away is tried again for ever. Where the coordinator orders it to drain it
+// finishes what it holds and returns nil.
 func Run(ctx context.Context, cfg Config) error {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -110,9 +119,11 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	p := &pool{
 		cfg: cfg, client: recfleetv1.NewEncoderServiceClient(cfg.Client), id: newID(), ffmpeg: ffmpegVersion,
-		link: busLink{key: key, dial: cfg.dialBus, logger: cfg.Logger},
+		count: newCounts(cfg.Registry),
+		link:  busLink{key: key, dial: cfg.dialBus, logger: cfg.Logger},
 		held: map[string]*held{}, synced: make(chan syncResult, 1), ended: make(chan *held, cfg.Slots),
 	}
+	p.count.slots.Set(float64(cfg.Slots))
 	defer p.link.close()
 	return p.run(ctx)
 }

@@ -33,6 +33,7 @@ type coordinator struct {
 	available []*recfleetv1.Lease
 	leased    map[string]int64 // job to generation
 	lost      []string
+	drain     bool
 	syncs     []*recfleetv1.EncoderServiceSyncRequest
 	completed []*recfleetv1.CompleteJobRequest
 	failed    []*recfleetv1.FailJobRequest
@@ -75,10 +76,10 @@ func (c *coordinator) Sync(ctx context.Context, r *recfleetv1.EncoderServiceSync
 			answer.Granted = append(answer.Granted, l)
 		}
 		answer.LostJobIds = append(answer.LostJobIds, c.lost...)
-		c.lost = nil
+		c.lost, answer.Drain = nil, c.drain
 		changed := c.changed
 		c.mu.Unlock()
-		if len(answer.Granted)+len(answer.LostJobIds) > 0 || answer.Bus != nil {
+		if len(answer.Granted)+len(answer.LostJobIds) > 0 || answer.Bus != nil || answer.Drain {
 			return answer, nil
 		}
 		select {

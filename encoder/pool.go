@@ -37,11 +37,14 @@ type pool struct {
 	client recfleetv1.EncoderServiceClient
 	id     string
 	ffmpeg string
+	count  *counts
 	link   busLink
 
 	held     map[string]*held // leases that are believed in
 	busy     int              // jobs whose goroutine runs, those with a lost lease among them
-	draining bool
+	draining bool             // since ctx ended
+	ordered  bool             // the coordinator wants it to drain
+	load     load
 	accepted bool // the coordinator has answered once
 	ready    bool // and the bus was reached
 	failures int  // Syncs since the last answer
@@ -82,7 +85,7 @@ func (p *pool) run(ctx context.Context) error {
 	defer wake.Stop()
 	drain, drained := ctx.Done(), (<-chan time.Time)(nil)
 
-	for !p.draining || p.busy > 0 {
+	for !p.parting() || p.busy > 0 {
 		if now := time.Now(); !p.syncing && !now.Before(p.nextSync) {
 			p.syncing = true
 			request, sendCtx := p.request(now), ctx // draining interrupts a Sync that waits for work
@@ -114,6 +117,7 @@ func (p *pool) run(ctx context.Context) error {
 			}
 		case h := <-p.ended:
 			p.busy--
+			p.count.busy.Set(float64(p.busy))
 			if p.held[h.id] == h {
 				delete(p.held, h.id)
 			}
@@ -128,6 +132,9 @@ func (p *pool) run(ctx context.Context) error {
 	p.part(ctx)
 	return nil
 }
+
+// parting reports whether no more jobs are taken.
+func (p *pool) parting() bool { return p.draining || p.ordered }
 
 // wakeTime is when something is to be done though nothing happens.
 func (p *pool) wakeTime() time.Time {
@@ -147,9 +154,9 @@ func (p *pool) wakeTime() time.Time {
 func (p *pool) request(now time.Time) *recfleetv1.EncoderServiceSyncRequest {
 	r := &recfleetv1.EncoderServiceSyncRequest{
 		EncoderId: p.id, Host: p.cfg.Host, Version: p.cfg.Version,
-		BusPublicKey: p.link.wantedKey(now), Draining: p.draining,
+		BusPublicKey: p.link.wantedKey(now), Draining: p.parting(), Labels: p.cfg.Labels, Load: p.load.cores(now),
 	}
-	if p.link.reader != nil && !p.draining {
+	if p.link.reader != nil && !p.parting() {
 		r.FreeSlots = int32(p.cfg.Slots - p.busy)
 	}
 	if r.FreeSlots > 0 {
@@ -189,6 +196,10 @@ func (p *pool) take(s syncResult) error {
 		p.cfg.Logger.Info("coordinator reached again", "tries", p.failures)
 	}
 	p.accepted, p.failures = true, 0
+	if drain := s.answer.GetDrain(); drain != p.ordered {
+		p.ordered = drain
+		p.cfg.Logger.Info("drain order changed", "drain", drain, "jobs", p.busy)
+	}
 	if !p.ready && p.link.reader != nil {
 		p.ready = true
 		p.cfg.Ready()
@@ -214,7 +225,7 @@ func (p *pool) take(s syncResult) error {
 	switch {
 	case p.link.reader == nil:
 		p.nextSync = now.Add(jitter(time.Second))
-	case p.draining || p.busy+len(s.answer.GetGranted()) >= p.cfg.Slots:
+	case p.parting() || p.busy+len(s.answer.GetGranted()) >= p.cfg.Slots:
 		p.nextSync = now.Add(p.renew)
 	case len(s.answer.GetGranted()) == 0 && now.Sub(s.sent) < leastPause:
 		p.nextSync = now.Add(jitter(2 * leastPause)) // a coordinator that does not wait is not to be flooded

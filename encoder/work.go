@@ -19,7 +19,7 @@ import (
 // not named in the next Sync, and so taken back.
 func (p *pool) start(shutdown context.Context, running *sync.WaitGroup, lease *recfleetv1.Lease) {
 	id := lease.GetJobId()
-	if p.draining || p.busy >= p.cfg.Slots || p.held[id] != nil {
+	if p.parting() || p.busy >= p.cfg.Slots || p.held[id] != nil {
 		p.cfg.Logger.Warn("lease not taken", "job_id", id, "generation", lease.GetGeneration())
 		return
 	}
@@ -32,6 +32,7 @@ func (p *pool) start(shutdown context.Context, running *sync.WaitGroup, lease *r
 	h.expires = time.Now().Add(h.duration)
 	p.held[id] = h
 	p.busy++
+	p.count.busy.Set(float64(p.busy))
 	w := worker.New(worker.Config{
 		Reader: p.link.reader, Archive: p.cfg.Store, WorkDir: p.cfg.WorkDir, Stall: p.cfg.Stall,
 		Logger: p.cfg.Logger.Named("worker").With("job_id", id),
@@ -66,11 +67,13 @@ func (p *pool) work(working, leased context.Context, w *worker.Worker, h *held, 
 			return err
 		})
 		if err == nil {
+			p.count.completed(result)
 			logger.Info("job completed", "frames", result.Frames, "bytes", result.Bytes, "took", time.Since(began).Round(time.Millisecond))
 			return
 		}
 	}
 	if errors.Is(err, errLeaseLost) {
+		p.count.jobs.Add(1, resultLost)
 		logger.Warn("lease lost", "frames", h.frames.Load())
 		return
 	}
@@ -78,6 +81,7 @@ func (p *pool) work(working, leased context.Context, w *worker.Worker, h *held, 
 	if failure := (*worker.Failure)(nil); errors.As(err, &failure) {
 		cause = failure.Cause
 	}
+	p.count.jobs.Add(1, cause.String())
 	logger.Warn("job failed", "cause", cause.String(), "error", err)
 	reason := detail(err)
 	err = p.report(working, leased, func(ctx context.Context) error {

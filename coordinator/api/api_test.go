@@ -52,6 +52,12 @@ type fixture struct {
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
+	return newFixtureWith(t, nil)
+}
+
+// newFixtureWith writes what people order to another audit log.
+func newFixtureWith(t *testing.T, audit Auditor) *fixture {
+	t.Helper()
 	dir := t.TempDir()
 	store, err := catalog.Open(t.Context(), filepath.Join(dir, "catalog.db"))
 	if err != nil {
@@ -69,7 +75,7 @@ func newFixture(t *testing.T) *fixture {
 	board := jobs.New(jobs.Config{Catalog: store, Archive: archive, Lease: time.Minute, Ended: func() {}, Logger: hclog.NewNullLogger()})
 	server := NewServer(Config{
 		Catalog: store, Board: board, Grants: absentBus{}, Store: archive, Location: location, Access: control, Credentials: insecure.NewCredentials(),
-		Lease: time.Minute, Logger: hclog.NewNullLogger(),
+		Lease: time.Minute, Audit: audit, Deleted: func() {}, Logger: hclog.NewNullLogger(),
 		Sessions: sessions.New(sessions.Config{
 			Catalog: store, Bus: absentBus{}, Settings: sessions.Settings{FrameRate: 5, SegmentLength: time.Minute, Template: location.Template},
 			Space: func() error { return nil }, Seen: func(string) {}, Ended: func() {}, Logger: hclog.NewNullLogger(),

@@ -73,6 +73,10 @@ func FuzzRequests(f *testing.F) {
 			list     recfleetv1.ListSessionsRequest
 			stop     recfleetv1.StopSessionRequest
 			download recfleetv1.DownloadRecordingRequest
+			listJobs recfleetv1.ListJobsRequest
+			audit    recfleetv1.ListAuditRecordsRequest
+			hold     recfleetv1.HoldSessionRequest
+			agents   recfleetv1.ListAgentsRequest
 		)
 		for _, c := range []struct {
 			message proto.Message
@@ -87,6 +91,10 @@ func FuzzRequests(f *testing.F) {
 			{&fail, func() error { return checkFail(&fail) }, func() { oneLineText(t, oneLine(fail.GetDetail(), maxReason)) }},
 			{&list, func() error { return checkList(&list) }, func() {}},
 			{&stop, func() error { return checkStop(&stop) }, func() { oneLineText(t, stop.GetReason()) }},
+			{&listJobs, func() error { return checkListJobs(&listJobs) }, func() { oneLineText(t, listJobs.GetPageToken()) }},
+			{&audit, func() error { return checkListAudit(&audit) }, func() { oneLineText(t, audit.GetActor()+audit.GetObject()+audit.GetAction()) }},
+			{&hold, func() error { return checkOrder(hold.GetSessionId(), hold.GetReason()) }, func() { oneLineText(t, hold.GetReason()) }},
+			{&agents, func() error { return page(agents.GetPageSize(), agents.GetPageToken()) }, func() { oneLineText(t, agents.GetPageToken()) }},
 			{&download, func() error { return checkDownload(&download) }, func() {}},
 		} {
 			if proto.Unmarshal(raw, c.message) != nil {

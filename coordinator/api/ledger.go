@@ -25,14 +25,14 @@ const allowed = "ok"
 // settleTime is what writing a refusal down may take; the caller may have gone.
 const settleTime = 5 * time.Second
 
-// auditor keeps records; catalog.Catalog is one.
-type auditor interface {
+// Auditor keeps records; catalog.Catalog is one.
+type Auditor interface {
 	AppendAudit(ctx context.Context, r catalog.AuditRecord) (catalog.AuditRecord, error)
 }
 
 // ledger writes down what people do before it is done.
 type ledger struct {
-	audit  auditor
+	audit  Auditor
 	logger hclog.Logger
 }
 

@@ -76,6 +76,8 @@ type Config struct {
 	Health grpc_health_v1.HealthServer
 	// Calls, where it is set, sees every call with the code that it ended with.
 	Calls Calls
+	// Audit, where it is set, takes what people order in place of Catalog.
+	Audit Auditor
 	// PublicKey is that of the key that manifests are signed with.
 	PublicKey ed25519.PublicKey
 	// Deleted is called after a deletion was ordered.
@@ -102,6 +104,9 @@ func NewServer(cfg Config) *grpc.Server {
 		grpc.ConnectionTimeout(10*time.Second),
 	)...)
 	book := ledger{audit: cfg.Catalog, logger: cfg.Logger}
+	if cfg.Audit != nil {
+		book.audit = cfg.Audit
+	}
 	recfleetv1.RegisterSessionServiceServer(s, &sessionService{
 		catalog: cfg.Catalog, sessions: cfg.Sessions, location: cfg.Location, ledger: book, logger: cfg.Logger, deleted: cfg.Deleted, closing: cfg.Closing,
 	})

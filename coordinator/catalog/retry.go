@@ -3,13 +3,15 @@ package catalog
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
 
 // RetryJob gives a quarantined job another chance, with nothing held against it: it is available and its segment sealed
-// again. It changes nothing where the job waits or runs. A completed one is ErrTransition, one whose session is being deleted
-// ErrConflict. A session that is final stays so: its manifest tells of the segment as quarantined.
+// again. One that waits to be tried again need not wait any more; one that is available or runs stays as it is. A completed one
+// is ErrTransition, one whose session is being deleted, or is about to be final, ErrConflict. A session that is final stays so:
+// its manifest tells of the segment as quarantined.
 func (c *Catalog) RetryJob(ctx context.Context, id string, now time.Time) (j Job, err error) {
 	err = c.update(ctx, func(tx *txn) error {
 		// The session first: deletions and jobs' retries exclude each other by its lock.
@@ -22,8 +24,14 @@ func (c *Catalog) RetryJob(ctx context.Context, id string, now time.Time) (j Job
 			return err
 		}
 		switch j.State {
-		case JobAvailable, JobRetryable, JobRunning:
+		case JobAvailable, JobRunning:
 			return nil
+		case JobRetryable:
+			_, err := exec(ctx, tx, `UPDATE jobs SET failures = 0, setbacks = 0, rescues = 0, available_time = $1 WHERE id = $2`, nanos(now), id)
+			if err == nil {
+				j, err = job(ctx, tx, id)
+			}
+			return err
 		case JobCompleted, JobQuarantined:
 		}
 		if err := j.State.Become(JobAvailable); err != nil {
@@ -31,6 +39,9 @@ func (c *Catalog) RetryJob(ctx context.Context, id string, now time.Time) (j Job
 		}
 		if !s.Deletion.Ordered.IsZero() {
 			return fmt.Errorf("its session is being deleted: %w", ErrConflict)
+		}
+		if err := notFinishing(ctx, tx, s); err != nil {
+			return err
 		}
 		if j.turn, err = nextTurn(ctx, tx, j.Session, j.Pool, j.Priority); err != nil {
 			return err
@@ -49,6 +60,22 @@ func (c *Catalog) RetryJob(ctx context.Context, id string, now time.Time) (j Job
 		return err
 	})
 	return j, wrap("retry job", id, err)
+}
+
+// notFinishing is ErrConflict where nothing is left to do for a session but to write its manifest: that must find the
+// segments as they are, however often it is tried.
+func notFinishing(ctx context.Context, tx *txn, s Session) error {
+	if s.State != SessionFinalizing || s.LastSegment == Unknown {
+		return nil
+	}
+	all, err := segments(ctx, tx, s.ID)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(all, func(g Segment) bool { return !g.State.Final() }) || s.EndedBy != PartyCoordinator && len(all) != s.LastSegment {
+		return nil
+	}
+	return fmt.Errorf("its session is about to be final; try again in a moment: %w", ErrConflict)
 }
 
 // JobFilter selects jobs; its zero value selects all.

@@ -136,9 +136,13 @@ func Run(ctx context.Context, cfg Config) error {
 	})
 	group.Go(func() error {
 		defer stopServing()
-		return encoder.Run(running, encoder.Config{
+		err := encoder.Run(running, encoder.Config{
 			Client: conn, Store: store, WorkDir: cfg.path("work"), Slots: cfg.Slots, Host: cfg.Host, Logger: cfg.Logger.Named("encoder"),
 		})
+		if err == nil {
+			<-running.Done() // it may have been ordered to drain; the rest goes on
+		}
+		return err
 	})
 	return group.Wait()
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/recfleet/recfleet/encoder"
 	"github.com/recfleet/recfleet/internal/identity"
+	"github.com/recfleet/recfleet/internal/metrics"
 	"github.com/recfleet/recfleet/internal/object"
 	"github.com/recfleet/recfleet/internal/program"
 	"github.com/recfleet/recfleet/internal/version"
@@ -25,7 +26,9 @@ import (
 type settings struct {
 	config, coordinator, ca, tokenFile string
 	archive, workDir, logLevel         string
+	metricsListen                      string
 	slots                              int
+	labels                             []string
 	drainTime                          time.Duration
 }
 
@@ -38,7 +41,8 @@ func command() *cobra.Command {
 		Long: "Encode recorded segments and archive them.\n\n" +
 			"Every flag may also be given by an environment variable, --work-dir as RECFLEET_WORK_DIR and so on; the flag wins.\n" +
 			"The first signal finishes the jobs at hand, the second ends the program at once.\n" +
-			"Exit codes: 0 after a signal, 1 failed, 2 bad input.",
+			"It also ends, as after a signal, where somebody orders it to drain (recctl encoders drain).\n" +
+			"Exit codes: 0 after a signal or an order, 1 failed, 2 bad input.",
 		Version: version.Version, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return s.encode(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
@@ -51,8 +55,10 @@ func command() *cobra.Command {
 	f.StringVar(&s.tokenFile, "token-file", "", "`FILE` with the encoder's token")
 	f.StringVar(&s.archive, "archive", "", "`URL` of the archive, the same as the coordinator's")
 	f.IntVar(&s.slots, "slots", runtime.NumCPU(), "jobs at the same time")
+	f.StringSliceVar(&s.labels, "label", nil, "`POOL` of jobs that it takes beside those for any encoder; may be repeated")
 	f.StringVar(&s.workDir, "work-dir", defaultWorkDir(), "`DIR` for files in work, for this encoder alone")
 	f.DurationVar(&s.drainTime, "drain-time", 2*time.Minute, "how long jobs may go on after the first signal")
+	f.StringVar(&s.metricsListen, "metrics-listen", "", "`HOST:PORT` for Prometheus, unencrypted and open to who reaches it (default: none)")
 	f.StringVar(&s.logLevel, "log-level", "info", "trace, debug, info, warn or error")
 	return command
 }
@@ -96,12 +102,15 @@ func (s settings) encode(ctx context.Context, stdout, stderr io.Writer) error {
 	if err != nil {
 		host = "unknown"
 	}
-	err = encoder.Run(ctx, encoder.Config{
-		Client: conn, Store: store, WorkDir: s.workDir, Slots: s.slots, Logger: logger, Host: host,
+	err = s.counted(ctx, logger, func(registry *metrics.Registry) error {
+		return encoder.Run(ctx, encoder.Config{
+		Registry: registry,
+		Client: conn, Store: store, WorkDir: s.workDir, Slots: s.slots, Labels: s.labels, Logger: logger, Host: host,
 		DrainTime: s.drainTime,
 		Ready: func() {
 			fmt.Fprintf(stdout, "recencoder is ready: coordinator %s, archive %v, %d slots\n", client.Address, location, s.slots)
 		},
+	})
 	})
 	if errors.Is(err, encoder.ErrUnusable) {
 		return program.BadInput(err)
