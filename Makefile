@@ -74,6 +74,10 @@ bench-catalog: ## measure pages of a million sessions on SQLite and Postgres, in
 	tools/packages.sh test
 	go run ./test/bench/catalog -docs docs/catalog.md
 
+.PHONY: bench-fleet
+bench-fleet: ## measure 2,000 sessions against one coordinator and broker, into docs/scale.md (20 minutes, 10 GB of disk)
+	go run ./test/bench/fleet -docs docs/scale.md
+
 # The tools are pinned in tools/go.mod; each is built once and again when its pin changes.
 $(TOOLS)/buf: TOOL = github.com/bufbuild/buf/cmd/buf
 $(TOOLS)/protoc-gen-go: TOOL = google.golang.org/protobuf/cmd/protoc-gen-go
