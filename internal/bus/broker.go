@@ -144,13 +144,11 @@ func (b *Broker) DeleteSession(ctx context.Context, session string) error {
 // PurgeSegment removes a segment's chunks. Idempotent.
 func (b *Broker) PurgeSegment(ctx context.Context, session string, segment int) error {
 	stream, err := b.js.Stream(ctx, streamName(session))
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil
-	}
 	if err == nil {
 		err = stream.Purge(ctx, jetstream.WithPurgeSubject(segmentSubjects(session, segment)))
 	}
-	if err != nil {
+	// The session may be finished, and its stream deleted, at any moment.
+	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return fmt.Errorf("purge segment %d of session %s: %w", segment, session, err)
 	}
 	return nil
@@ -181,25 +179,21 @@ func (b *Broker) Segments(ctx context.Context, session string) (map[int]int, err
 // Headers returns what the bus holds of a segment, ordered by seq and without payloads; empty where it holds nothing. A
 // message that is not a well-formed chunk is left out and logged.
 func (b *Broker) Headers(ctx context.Context, session string, segment int) ([]chunk.Chunk, error) {
-	stream, err := b.js.Stream(ctx, streamName(session))
+	consumer, err := b.js.CreateConsumer(ctx, streamName(session), jetstream.ConsumerConfig{
+		FilterSubject: segmentSubjects(session, segment), HeadersOnly: true,
+		AckPolicy: jetstream.AckNonePolicy, DeliverPolicy: jetstream.DeliverAllPolicy,
+		MemoryStorage: true, InactiveThreshold: 30 * time.Second, Replicas: 1,
+	})
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read headers of session %s: %w", session, err)
 	}
-	consumer, err := stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
-		FilterSubject: segmentSubjects(session, segment), HeadersOnly: true,
-		AckPolicy: jetstream.AckNonePolicy, DeliverPolicy: jetstream.DeliverAllPolicy,
-		MemoryStorage: true, InactiveThreshold: 30 * time.Second, Replicas: 1,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read headers of session %s: %w", session, err)
-	}
 	info := consumer.CachedInfo()
 	defer func() {
 		// The server forgets the consumer by itself if this does not reach it.
-		_ = stream.DeleteConsumer(context.WithoutCancel(ctx), info.Name)
+		_ = b.js.DeleteConsumer(context.WithoutCancel(ctx), info.Stream, info.Name)
 	}()
 	chunks := make([]chunk.Chunk, 0, info.NumPending)
 	seen := 0
