@@ -28,7 +28,7 @@ const (
 	retryAfter  = 200 * time.Millisecond
 	// A receipt that did not come with one Sync is asked for again.
 	receiptAgain = 2 * time.Second
-	receiptTries = 30
+	receiptTries = 10
 	// renewals is how many Syncs there are to one that asks for a new grant: two thirds of an hour's.
 	renewals = 480
 )
