@@ -236,3 +236,10 @@ func parts(r *metrics.Registry, cfg Config) {
 		}
 	})
 }
+
+// Families returns what a coordinator tells Prometheus, with what every process does.
+func Families() []metrics.Family {
+	r := metrics.New()
+	New(r, Config{})
+	return r.Families()
+}
