@@ -60,6 +60,8 @@ type Config struct {
 	// MinFreeBytes is how much of the spool's disk must be free for a new session to begin in the strict mode; 0 means
 	// DefaultMinFreeBytes.
 	MinFreeBytes int64
+	// FFmpeg has FFmpeg take the pictures.
+	FFmpeg bool
 	// SendOnly has the agent hand over what earlier ones left and record nothing.
 	SendOnly bool
 	// Sitting names what the agent is kept running for, the same in every process that follows a killed one: the session is gone

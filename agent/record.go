@@ -241,7 +241,7 @@ func (a *Agent) shootAll(ctx context.Context, st *sitting, d *desk) turn {
 func (a *Agent) shoot(ctx context.Context, st *sitting, d *desk) turn {
 	d.sink.interval = interval(d.settings)
 	grab := capture.New(capture.Config{
-		Display: a.cfg.Display, Authority: a.cfg.Authority, FrameRate: d.settings.FrameRate, SegmentLength: d.settings.SegmentLength,
+		Display: a.cfg.Display, Authority: a.cfg.Authority, FFmpeg: a.cfg.FFmpeg, FrameRate: d.settings.FrameRate, SegmentLength: d.settings.SegmentLength,
 		SegmentBytes: d.settings.SegmentBytes, Primed: d.primed, Start: d.from(), Now: a.line.Now, Slept: a.line.Slept, Sink: d.sink, Room: a.spool.Room,
 		Logger: a.log.Named("capture"),
 	})

@@ -10,7 +10,6 @@ import (
 	"github.com/recfleet/recfleet/agent/control"
 	"github.com/recfleet/recfleet/agent/session"
 	"github.com/recfleet/recfleet/agent/spool"
-	"github.com/recfleet/recfleet/agent/timeline"
 )
 
 // resume picks the session that an agent of the same sitting was recording when it was killed, and goes on with its time line. It
@@ -22,7 +21,7 @@ func (a *Agent) resume(left []*spool.Session) *spool.Session {
 			r.Sitting == "" && (r.Display != a.cfg.Display || r.User != a.cfg.User) {
 			continue
 		}
-		line, err := timeline.Resume(r.Clock)
+		line, err := a.cfg.Clock.Resume(r.Clock)
 		if err != nil {
 			a.log.Info("session not resumed", "session_id", r.SessionID, "error", err)
 			continue

@@ -188,7 +188,7 @@ func (a *Agent) stopReason() string {
 // settings are what the session is to be recorded with at present. What capture does not need is left out.
 func (a *Agent) settings(s *spool.Session) spool.Settings {
 	settings := s.Registration().Settings
-	settings.ChunkBytes = 0
+	settings.ChunkBytes, settings.Mode, settings.Grace = 0, "", 0
 	if a.spool.Pressure() {
 		settings.FrameRate = min(settings.FrameRate, pressedRate)
 	}

@@ -134,15 +134,16 @@ func (c *Capture) whyGap(from, until time.Time) (cause, detail string) {
 // finish seals the last segment and declares what is missing until now.
 func (c *Capture) finish() error {
 	now := c.cfg.Now()
-	end := c.last.Add(c.interval)
-	if now.Before(end) && now.After(c.last) {
-		end = now // the session does not go on until the next frame would have come
-	}
-	if err := c.seal(end); err != nil {
-		return err
-	}
 	if now.Sub(c.last) > gapIntervals*c.interval {
-		return c.declareGap(now)
+		return errors.Join(c.seal(c.last.Add(c.interval)), c.declareGap(now))
 	}
-	return nil
+	// The last frame was on the screen until now, as far as that was looked at.
+	return c.seal(laterOf(now, c.last.Add(time.Microsecond)))
+}
+
+func laterOf(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }

@@ -28,6 +28,13 @@ type Settings struct {
 	SpoolDir        string            `json:"spool_dir,omitempty"`
 	MaxSpoolBytes   int64             `json:"max_spool_bytes,omitempty"`
 	Metadata        map[string]string `json:"meta,omitempty"`
+	// Mode, Grace and MinFreeBytes say what becomes of a recording that the coordinator does not know of: a mode's name, and for
+	// how long (as "5m") in the mode grace.
+	Mode         string `json:"mode,omitempty"`
+	Grace        string `json:"grace,omitempty"`
+	MinFreeBytes int64  `json:"min_free_bytes,omitempty"`
+	// Grabber is what takes pictures: x11, or ffmpeg; empty for x11, for which FFmpeg stands in where it cannot.
+	Grabber string `json:"grabber,omitempty"`
 	// SystemBus is the address of the bus on which the login manager is asked; empty for the system's.
 	SystemBus string `json:"system_bus,omitempty"`
 	// Sitting is given by start, not by people.
@@ -62,6 +69,9 @@ func Load(path string) (Settings, error) {
 	}
 	if err := yaml.Unmarshal(b, &s); err != nil {
 		// The parser's messages have several lines and quote what they did not like, which may be the token.
+		if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
+			return s, fmt.Errorf("read configuration %s: %s cannot be a %s", path, wrong.Field, wrong.Value)
+		}
 		return s, fmt.Errorf("read configuration %s: it is not YAML or JSON of the right form", path)
 	}
 	return s, nil

@@ -93,6 +93,7 @@ type settingsFlags struct {
 	config, coordinator, ca, tokenFile string
 	display, user, spoolDir            string
 	meta                               []string
+	grabber                            string
 	mode                               modeFlags
 }
 
@@ -104,6 +105,7 @@ func (f *settingsFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.display, "display", "", "X display to record (default: DISPLAY, or the one that somebody sits at)")
 	flags.StringVar(&f.user, "user", "", "`NAME` of the desktop's user; without --display, whose desktop to record")
 	flags.StringArrayVar(&f.meta, "meta", nil, "metadata of the session as `KEY=VALUE`; may be repeated")
+	flags.StringVar(&f.grabber, "grabber", "", "what takes pictures: x11 or ffmpeg (default x11; FFmpeg stands in where it cannot)")
 	addSpool(flags, &f.spoolDir)
 	f.mode.add(flags)
 }
@@ -141,6 +143,10 @@ func (c *command) settings(f settingsFlags) (hook.Settings, error) {
 	override(&s.Address, f.coordinator)
 	override(&s.Display, f.display)
 	override(&s.User, f.user)
+	override(&s.Grabber, f.grabber)
+	if err := f.mode.override(&s); err != nil {
+		return s, err
+	}
 	s.Metadata = platform.Merge(platform.Environment("RECFLEET_META_", c.environ()), s.Metadata)
 	for _, pair := range f.meta {
 		if err := s.AddMetadata(pair); err != nil {
@@ -154,11 +160,20 @@ func (c *command) settings(f settingsFlags) (hook.Settings, error) {
 	if s.Address == "" {
 		return s, program.BadInput(errors.New("no coordinator: give --config, or --coordinator with --ca and --token-file"))
 	}
+	if s.Grabber != "" && s.Grabber != grabberX11 && s.Grabber != grabberFFmpeg {
+		return s, program.BadInput(fmt.Errorf("grabber: %.40q is not x11 or ffmpeg", s.Grabber))
+	}
 	if err := s.Validate(); err != nil {
 		return s, program.BadInput(err)
 	}
 	return s, nil
 }
+
+// What can take pictures.
+const (
+	grabberX11    = "x11"
+	grabberFFmpeg = "ffmpeg"
+)
 
 func override(to *string, by string) {
 	if by != "" {

@@ -1,18 +1,16 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"time"
 
 	"github.com/spf13/pflag"
-	"sigs.k8s.io/yaml"
 
 	"github.com/recfleet/recfleet/agent/hook"
 	"github.com/recfleet/recfleet/agent/session"
+	"github.com/recfleet/recfleet/agent/spool"
 	"github.com/recfleet/recfleet/internal/program"
 )
 
@@ -29,76 +27,55 @@ func (f *modeFlags) add(flags *pflag.FlagSet) {
 	flags.Int64Var(&f.minFree, "min-free-bytes", 0, "how much disk must be free for a session to begin with --mode strict (default 500000000)")
 }
 
-// mode is what the flags and the configuration say; the flags win.
-type mode struct {
-	Mode         session.Mode
-	Grace        time.Duration
-	MinFreeBytes int64
-}
-
-// mode fails where a field has a value that it cannot have.
-func (c *command) mode(f settingsFlags) (m mode, err error) {
-	var file struct {
-		Mode         string `json:"mode"`
-		Grace        string `json:"grace"`
-		MinFreeBytes int64  `json:"min_free_bytes"`
+// override puts what the flags say into the settings.
+func (f modeFlags) override(s *hook.Settings) error {
+	if _, err := session.ParseMode(f.mode); err != nil {
+		return program.BadInput(fmt.Errorf("--mode: %w", err))
 	}
-	if f.config != "" {
-		b, err := hook.ReadSecret(f.config)
-		if err != nil {
-			return m, program.BadInput(err)
+	override(&s.Mode, f.mode)
+	if f.grace != 0 {
+		if err := session.CheckGrace(f.grace); err != nil {
+			return program.BadInput(fmt.Errorf("--grace: %w", err))
 		}
-		if err := yaml.Unmarshal(b, &file); err != nil {
-			return m, program.BadInput(fmt.Errorf("%s: mode and grace must be text, min_free_bytes a number", f.config))
-		}
+		s.Grace = f.grace.String()
 	}
-	name, field := file.Mode, "mode"
-	if f.mode.mode != "" {
-		name, field = f.mode.mode, "--mode"
-	}
-	if m.Mode, err = session.ParseMode(name); err != nil {
-		return m, program.BadInput(fmt.Errorf("%s: %w", field, err))
-	}
-	m.Grace, field = session.DefaultGrace, "grace"
-	if file.Grace != "" {
-		if m.Grace, err = time.ParseDuration(file.Grace); err != nil {
-			return m, program.BadInput(fmt.Errorf("grace: %.40q is no duration", file.Grace))
-		}
-	}
-	if f.mode.grace != 0 {
-		m.Grace, field = f.mode.grace, "--grace"
-	}
-	if err := session.CheckGrace(m.Grace); err != nil {
-		return m, program.BadInput(fmt.Errorf("%s: %w", field, err))
-	}
-	m.MinFreeBytes = file.MinFreeBytes
-	if f.mode.minFree != 0 {
-		m.MinFreeBytes = f.mode.minFree
-	}
-	if m.MinFreeBytes < 0 {
-		return m, program.BadInput(errors.New("min_free_bytes: is below 0"))
-	}
-	return m, nil
-}
-
-// save adds the mode to the settings that start hands to run.
-func (m mode) save(path string) error {
-	b, err := hook.ReadSecret(path)
-	if err != nil {
-		return fmt.Errorf("write configuration: %w", err)
-	}
-	var all map[string]any
-	if err := json.Unmarshal(b, &all); err != nil {
-		return fmt.Errorf("write configuration: %w", err)
-	}
-	all["mode"], all["grace"], all["min_free_bytes"] = m.Mode, m.Grace.String(), m.MinFreeBytes
-	if b, err = json.MarshalIndent(all, "", "  "); err != nil {
-		return fmt.Errorf("write configuration: %w", err)
-	}
-	if err := os.WriteFile(path, append(b, '\n'), 0o600); err != nil {
-		return fmt.Errorf("write configuration: %w", err)
+	if f.minFree != 0 {
+		s.MinFreeBytes = f.minFree
 	}
 	return nil
+}
+
+// mode is what holds while the coordinator cannot be asked.
+type mode struct {
+	Mode  session.Mode
+	Grace time.Duration
+}
+
+// modeOf returns what the settings say, unless the coordinator said otherwise when it last answered an agent on this host.
+func modeOf(s hook.Settings) (m mode, err error) {
+	if m.Mode, err = session.ParseMode(s.Mode); err != nil {
+		return m, program.BadInput(fmt.Errorf("mode: %w", err))
+	}
+	m.Grace = session.DefaultGrace
+	if s.Grace != "" {
+		if m.Grace, err = time.ParseDuration(s.Grace); err != nil {
+			return m, program.BadInput(fmt.Errorf("grace: %.40q is no duration", s.Grace))
+		}
+	}
+	if err := session.CheckGrace(m.Grace); err != nil {
+		return m, program.BadInput(fmt.Errorf("grace: %w", err))
+	}
+	if s.MinFreeBytes < 0 {
+		return m, program.BadInput(errors.New("min_free_bytes: is below 0"))
+	}
+	ordered := spool.RememberedIn(s.SpoolDir)
+	if o, err := session.ParseMode(ordered.Mode); err == nil && ordered.Mode != "" {
+		m.Mode = o
+		if o == session.Grace && session.CheckGrace(ordered.Grace) == nil {
+			m.Grace = ordered.Grace
+		}
+	}
+	return m, nil
 }
 
 // reachable says early that there is no coordinator, where that matters.

@@ -75,7 +75,7 @@ func (c *command) record(ctx context.Context, flags settingsFlags, level string,
 	if err != nil {
 		return err
 	}
-	m, err := c.mode(flags)
+	m, err := modeOf(s)
 	if err != nil {
 		return err
 	}
@@ -118,7 +118,7 @@ func (c *command) record(ctx context.Context, flags settingsFlags, level string,
 	}
 	a := agent.New(agent.Config{
 		Coordinator: s.Client, Display: s.Display, Authority: authority, Admit: c.admit(s), User: s.User, SpoolDir: s.SpoolDir,
-		MaxSpoolBytes: s.MaxSpoolBytes, Mode: m.Mode, Grace: m.Grace, MinFreeBytes: m.MinFreeBytes, Metadata: s.Metadata, Sitting: s.Sitting, ConfigFile: own, Version: c.version, Logger: log,
+		MaxSpoolBytes: s.MaxSpoolBytes, Mode: m.Mode, Grace: m.Grace, MinFreeBytes: s.MinFreeBytes, FFmpeg: s.Grabber == grabberFFmpeg, Metadata: s.Metadata, Sitting: s.Sitting, ConfigFile: own, Version: c.version, Logger: log,
 		Supervisor: func() int { return hook.Holder(s.SpoolDir, hook.SupervisorLock) },
 	})
 	keeper := hook.Keeper{Program: self, Args: superviseArgs(s.SpoolDir), SpoolDir: s.SpoolDir, Unit: by.unit, Logger: log.Named("keeper")}

@@ -31,7 +31,7 @@ func (c *command) start() *cobra.Command {
 			if wait <= 0 {
 				return program.BadInput(errors.New("--wait must be above 0"))
 			}
-			m, err := c.mode(flags)
+			m, err := modeOf(s)
 			if err != nil {
 				return err
 			}
@@ -94,19 +94,19 @@ func (c *command) startRecording(ctx context.Context, s hook.Settings, m mode) (
 	if why, ordered := control.StopOrdered(s.SpoolDir); ordered {
 		return r, fmt.Errorf("the recording was %s before it began", why)
 	}
-	id, err := c.launch(ctx, s, m)
+	id, err := c.launch(ctx, s)
 	return recording{id: id, display: s.Display, mode: string(m.Mode)}, err
 }
 
 // launch starts the agent and waits until it records. It returns the session's id, "" where it is not registered.
-func (c *command) launch(ctx context.Context, s hook.Settings, m mode) (string, error) {
+func (c *command) launch(ctx context.Context, s hook.Settings) (string, error) {
 	self, err := c.self()
 	if err != nil {
 		return "", fmt.Errorf("find this program: %w", err)
 	}
 	path := filepath.Join(s.SpoolDir, runFile)
 	s.Sitting = session.NewRequestID()
-	if err := errors.Join(s.Save(path), m.save(path)); err != nil {
+	if err := s.Save(path); err != nil {
 		return "", err
 	}
 	l := hook.Launch{

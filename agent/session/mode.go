@@ -3,6 +3,8 @@ package session
 import (
 	"fmt"
 	"time"
+
+	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
 )
 
 // Mode says what becomes of a recording while the coordinator does not know of it.
@@ -17,6 +19,13 @@ const (
 	// BestEffort records at once and registers the session whenever the coordinator can be reached.
 	BestEffort Mode = "best-effort"
 )
+
+// modes are as the wire has them; what is not set, or not known, leaves the mode to the host.
+var modes = map[recfleetv1.RecordingMode]string{ //nolint:gochecknoglobals // a table that nobody writes to
+	recfleetv1.RecordingMode_RECORDING_MODE_STRICT:      string(Strict),
+	recfleetv1.RecordingMode_RECORDING_MODE_GRACE:       string(Grace),
+	recfleetv1.RecordingMode_RECORDING_MODE_BEST_EFFORT: string(BestEffort),
+}
 
 const (
 	// DefaultGrace is how long a recording in the mode Grace may go unregistered where nothing else was said.

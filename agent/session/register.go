@@ -116,6 +116,9 @@ func settingsOf(answer *recfleetv1.StartSessionResponse) (spool.Settings, error)
 	c := answer.GetSettings()
 	s := spool.Settings{FrameRate: int(c.GetFrameRate()), SegmentLength: c.GetSegmentLength().AsDuration(),
 		ChunkBytes: int(c.GetChunkBytes()), SegmentBytes: c.GetSegmentBytes()}
+	if s.Mode = modes[c.GetMode()]; Mode(s.Mode) == Grace {
+		s.Grace = c.GetGrace().AsDuration()
+	}
 	if s.SegmentBytes == 0 {
 		s.SegmentBytes = spool.DefaultSegmentBytes
 	}

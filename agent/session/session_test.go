@@ -240,6 +240,23 @@ func unregistered(t *testing.T) (*spool.Session, Registrar, *coordinator, *spool
 	return registered(t, ""), r, c, &remembered
 }
 
+func TestModeIsTakenFromTheCoordinator(t *testing.T) {
+	for order, want := range map[recfleetv1.RecordingMode]spool.Settings{
+		recfleetv1.RecordingMode_RECORDING_MODE_UNSPECIFIED: {},
+		recfleetv1.RecordingMode_RECORDING_MODE_STRICT:      {Mode: "strict"},
+		recfleetv1.RecordingMode_RECORDING_MODE_GRACE:       {Mode: "grace", Grace: time.Minute},
+		recfleetv1.RecordingMode_RECORDING_MODE_BEST_EFFORT: {Mode: "best-effort"},
+		77: {},
+	} {
+		s, err := settingsOf(&recfleetv1.StartSessionResponse{SessionId: "s1", Settings: &recfleetv1.CaptureSettings{
+			FrameRate: 5, SegmentLength: durationpb.New(time.Minute), Mode: order, Grace: durationpb.New(time.Minute),
+		}})
+		if err != nil || s.Mode != want.Mode || s.Grace != want.Grace {
+			t.Errorf("%v: %+v, %v", order, s, err)
+		}
+	}
+}
+
 func TestRegisterTriesUntilThereIsAnAnswer(t *testing.T) {
 	s, r, c, remembered := unregistered(t)
 	away := status.Error(codes.Unavailable, "away")

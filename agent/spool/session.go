@@ -59,6 +59,9 @@ type Settings struct {
 	ChunkBytes    int           `json:"chunk_bytes,omitempty"`
 	// SegmentBytes is the size at which a segment's stream is ended early; 0 for no bound.
 	SegmentBytes int64 `json:"segment_bytes,omitempty"`
+	// Mode and Grace hold for later sessions, while the coordinator cannot be asked; an empty mode leaves it to the host.
+	Mode  string        `json:"mode,omitempty"`
+	Grace time.Duration `json:"grace,omitempty"`
 }
 
 // State is where a segment stands.

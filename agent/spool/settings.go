@@ -2,6 +2,7 @@ package spool
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -53,14 +54,33 @@ func (p *Spool) Remember(s Settings) error {
 
 // Remembered returns the settings that were last remembered, the default ones where there are none that can be used.
 func (p *Spool) Remembered() Settings {
-	b, err := os.ReadFile(filepath.Join(p.dir, settingsName))
+	s, err := rememberedIn(p.dir)
 	if err != nil {
-		return DefaultSettings()
-	}
-	var s Settings
-	if json.Unmarshal(b, &s) != nil || s.Validate() != nil {
-		p.log.Warn("settings not remembered", "error", ErrDamaged)
-		return DefaultSettings()
+		p.log.Warn("settings not remembered", "error", err)
 	}
 	return s
+}
+
+// RememberedIn is Remembered for a folder whose spool another process may have open.
+func RememberedIn(dir string) Settings {
+	s, _ := rememberedIn(dir) // the default ones then
+	return s
+}
+
+func rememberedIn(dir string) (Settings, error) {
+	b, err := os.ReadFile(filepath.Join(dir, settingsName))
+	if errors.Is(err, os.ErrNotExist) {
+		return DefaultSettings(), nil
+	}
+	var s Settings
+	if err == nil {
+		err = json.Unmarshal(b, &s)
+	}
+	if err == nil {
+		err = s.Validate()
+	}
+	if err != nil {
+		return DefaultSettings(), fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return s, nil
 }
