@@ -26,6 +26,7 @@ type settings struct {
 	policy                   string
 	manifestKey              string
 	logLevel                 string
+	metricsListen            string
 }
 
 // command is the program's command line.
@@ -67,6 +68,7 @@ func serveCommand() *cobra.Command {
 	f.StringVar(&s.policy, "policy", "", "`FILE` that says who is recorded and how; SIGHUP reads it again (default: everybody, as the flags say)")
 	f.StringVar(&s.manifestKey, "manifest-key", "", "`FILE` with the Ed25519 key that manifests are signed with, made where there is none (default DATA_DIR/identity/manifest.key); coordinators of one catalog share it")
 	f.BoolVar(&s.unsafeBroker, "unsafe-broker", false, "accept a broker that acknowledges what is not on its disk")
+	f.StringVar(&s.metricsListen, "metrics-listen", "", "`HOST:PORT` for Prometheus and probes, unencrypted and open to who reaches it (default: none)")
 	f.StringVar(&s.logLevel, "log-level", "info", "trace, debug, info, warn or error")
 	return command
 }

@@ -77,6 +77,13 @@ func (s settings) serve(ctx context.Context, stdout, stderr io.Writer) error {
 	if err != nil {
 		return errors.Join(program.BadInput(err), listener.Close())
 	}
+	var metricsListener net.Listener
+	if s.metricsListen != "" {
+		if metricsListener, err = net.Listen("tcp", s.metricsListen); err != nil {
+			return errors.Join(program.BadInput(fmt.Errorf("--metrics-listen: %w", err)), listener.Close())
+		}
+		logger.Info("metrics listener opened", "address", metricsListener.Addr().String())
+	}
 	disks := []string{s.dataDir}
 	if location.Scheme == object.SchemeFile {
 		disks = append(disks, location.Dir)
@@ -85,7 +92,7 @@ func (s settings) serve(ctx context.Context, stdout, stderr io.Writer) error {
 		CatalogPath: at, ManifestKey: s.manifestKeyFile(), Broker: broker, Store: store, Location: location, Listener: listener,
 		TLS:    &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS13},
 		Tokens: tokens, Logger: logger, FrameRate: s.frameRate, SegmentLength: s.segmentLength, GiveUp: s.giveUp, UnsafeBroker: s.unsafeBroker,
-		FreeBytes: coordinator.DiskSpace(disks...), Policy: policy, Reload: reload,
+		FreeBytes: coordinator.DiskSpace(disks...), Metrics: metricsListener, Policy: policy, Reload: reload,
 		Ready: func() { fmt.Fprintf(stdout, "reccoordinator ready at %s\n", address) },
 	})
 	if errors.Is(err, coordinator.ErrConfig) || errors.Is(err, bus.ErrUnsafeBroker) || errors.Is(err, catalog.ErrLocation) {

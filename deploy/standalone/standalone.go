@@ -25,6 +25,7 @@ import (
 	"github.com/recfleet/recfleet/internal/bus/embedded"
 	"github.com/recfleet/recfleet/internal/filelock"
 	"github.com/recfleet/recfleet/internal/identity"
+	"github.com/recfleet/recfleet/internal/metrics"
 	"github.com/recfleet/recfleet/internal/object"
 )
 
@@ -50,7 +51,10 @@ type Config struct {
 	Policy string
 	Reload <-chan os.Signal
 	// Slots is how many segments are encoded at the same time.
-	Slots  int
+	Slots int
+	// MetricsListen is HOST:PORT for Prometheus and probes; empty for none.
+	MetricsListen string
+
 	Logger hclog.Logger
 	// Ready is called once when everything serves, with the address to reach it.
 	Ready func(address string)
@@ -111,6 +115,17 @@ func Run(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("%w: listen: %w", ErrConfig, err)
 	}
 
+	var metricsListener net.Listener
+	if cfg.MetricsListen != "" {
+		if metricsListener, err = net.Listen("tcp", cfg.MetricsListen); err != nil {
+			listener.Close()
+			return fmt.Errorf("%w: metrics listen: %w", ErrConfig, err)
+		}
+		defer metricsListener.Close()
+		cfg.Logger.Info("metrics listener opened", "address", metricsListener.Addr().String())
+	}
+	registry := metrics.New()
+
 	address := reachable(cfg.Host, listener.Addr())
 	if err := tokens.WriteClients(cfg.DataDir, address, authority.CACertificate()); err != nil {
 		listener.Close()
@@ -131,13 +146,14 @@ func Run(ctx context.Context, cfg Config) error {
 		return coordinator.Run(serving, coordinator.Config{
 			CatalogPath: cfg.path("catalog.db"), ManifestKey: filepath.Join(cfg.path("identity"), "manifest.key"), Broker: broker, Store: store, Location: location, Listener: listener, TLS: serverTLS,
 			Tokens: tokens, FrameRate: cfg.FrameRate, SegmentLength: cfg.SegmentLength, GiveUp: cfg.GiveUp, FreeBytes: coordinator.DiskSpace(cfg.DataDir),
+			Metrics: metricsListener, Registry: registry,
 			Policy: rules, Reload: cfg.Reload, Logger: cfg.Logger.Named("coordinator"), Ready: func() { cfg.Ready(address) },
 		})
 	})
 	group.Go(func() error {
 		defer stopServing()
 		err := encoder.Run(running, encoder.Config{
-			Client: conn, Store: store, WorkDir: cfg.path("work"), Slots: cfg.Slots, Host: cfg.Host, Logger: cfg.Logger.Named("encoder"),
+			Client: conn, Store: store, WorkDir: cfg.path("work"), Slots: cfg.Slots, Host: cfg.Host, Registry: registry, Logger: cfg.Logger.Named("encoder"),
 		})
 		if err == nil {
 			<-running.Done() // it may have been ordered to drain; the rest goes on
