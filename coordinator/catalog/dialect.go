@@ -10,8 +10,6 @@ import (
 	"time"
 
 	_ "modernc.org/sqlite" // the driver named "sqlite"
-
-	"github.com/recfleet/recfleet/coordinator/catalog/postgres"
 )
 
 // dialect is in what the databases differ.
@@ -26,13 +24,16 @@ type dialect struct {
 	settle string
 	// passing reports whether a transaction failed only because others stood in its way.
 	passing func(error) bool
+	// severed reports whether a transaction could not begin because its connection had broken.
+	severed func(error) bool
 	// view is how a transaction begins that only reads, all of it of one instant.
 	view *sql.TxOptions
 }
 
 // sqlite has one writer, which is alone with the tables.
 func sqlite() dialect {
-	return dialect{name: "sqlite", settle: "PRAGMA optimize", passing: func(error) bool { return false }}
+	never := func(error) bool { return false }
+	return dialect{name: "sqlite", settle: "PRAGMA optimize", passing: never, severed: never}
 }
 
 // The number of the lock is any that nobody else uses.
@@ -40,9 +41,9 @@ const migrationLock = 7_306_283_912_474_101
 
 func postgresDialect() dialect {
 	return dialect{
-		name: "postgres", lock: " FOR NO KEY UPDATE", skip: " FOR NO KEY UPDATE SKIP LOCKED", passing: postgres.Passing,
+		name: "postgres", lock: " FOR NO KEY UPDATE", skip: " FOR NO KEY UPDATE SKIP LOCKED", passing: passing, severed: severed,
 		alone:  fmt.Sprintf("SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock(%d)", migrationLock),
-		settle: "VACUUM ANALYZE", view: &sql.TxOptions{ReadOnly: true},
+		settle: "VACUUM ANALYZE", view: &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead},
 	}
 }
 
@@ -52,12 +53,12 @@ const pool = 8
 // open opens the pools for writing and reading. Nothing is reached yet.
 func (l Location) open() (dialect, *sql.DB, *sql.DB, error) {
 	if l.postgres != "" {
-		write, err := postgres.NewConnector(l.postgres, settings(nil))
+		write, err := connector(l.postgres, settings(nil))
 		if err != nil {
 			return dialect{}, nil, nil, fmt.Errorf("%w: %w", ErrLocation, err)
 		}
 		// What a filter matches differs so much from value to value that one plan does not serve all.
-		read, err := postgres.NewConnector(l.postgres, settings(map[string]string{"plan_cache_mode": "force_custom_plan", "jit": "off"}))
+		read, err := connector(l.postgres, settings(map[string]string{"plan_cache_mode": "force_custom_plan", "jit": "off"}))
 		if err != nil {
 			return dialect{}, nil, nil, fmt.Errorf("%w: %w", ErrLocation, err)
 		}
@@ -138,9 +139,9 @@ func (c *Catalog) update(ctx context.Context, f func(tx *txn) error) error {
 }
 
 func (c *Catalog) updateOnce(ctx context.Context, f func(tx *txn) error) error {
-	tx, err := c.write.BeginTx(ctx, nil)
+	tx, err := c.begin(ctx, c.write, nil)
 	if err != nil {
-		return fmt.Errorf("begin: %w", err)
+		return err
 	}
 	if err := f(&txn{Tx: tx, dialect: c.dialect, lock: c.dialect.lock}); err != nil {
 		return errors.Join(err, ignoreDone(tx.Rollback()))
@@ -151,11 +152,24 @@ func (c *Catalog) updateOnce(ctx context.Context, f func(tx *txn) error) error {
 	return nil
 }
 
+// begin begins a transaction, on another connection where one turns out to be broken: nothing was done in it yet.
+func (c *Catalog) begin(ctx context.Context, db *sql.DB, opts *sql.TxOptions) (*sql.Tx, error) {
+	for try := 0; ; try++ {
+		tx, err := db.BeginTx(ctx, opts)
+		if err == nil {
+			return tx, nil
+		}
+		if try == pool || ctx.Err() != nil || !c.dialect.severed(err) {
+			return nil, fmt.Errorf("begin: %w", err)
+		}
+	}
+}
+
 // view runs f in a transaction that reads: everything in it is of one instant.
 func (c *Catalog) view(ctx context.Context, f func(tx *txn) error) error {
-	tx, err := c.read.BeginTx(ctx, c.dialect.view)
+	tx, err := c.begin(ctx, c.read, c.dialect.view)
 	if err != nil {
-		return fmt.Errorf("begin: %w", err)
+		return err
 	}
 	return errors.Join(f(&txn{Tx: tx, dialect: c.dialect}), ignoreDone(tx.Rollback()))
 }
