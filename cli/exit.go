@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -67,11 +68,18 @@ func (e *callError) Error() string {
 	}
 	switch e.status.Code() {
 	case codes.Unavailable:
-		message = "the coordinator cannot be reached: " + message
+		if unreached(message) {
+			message = "the coordinator cannot be reached: " + message
+		}
 	case codes.DeadlineExceeded:
 		message = "the coordinator did not answer in time"
 	}
 	return e.doing + ": " + message
+}
+
+// unreached reports whether a message is gRPC's own about a connection, and not a coordinator's.
+func unreached(message string) bool {
+	return strings.Contains(message, "connection error") || strings.Contains(message, "error reading from server") || strings.Contains(message, "closing transport")
 }
 
 // failed says what was being done when a call failed.
@@ -94,4 +102,4 @@ func code(err error) codes.Code {
 }
 
 // errStreamEnded means that the coordinator ended a stream that has no end.
-var errStreamEnded = status.Error(codes.Unavailable, "it ended the watch")
+var errStreamEnded = status.Error(codes.Unavailable, "the coordinator ended the watch")

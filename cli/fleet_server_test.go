@@ -19,6 +19,7 @@ type fleet struct {
 	recfleetv1.UnimplementedJobServiceServer
 	recfleetv1.UnimplementedFleetServiceServer
 	recfleetv1.UnimplementedAuditServiceServer
+	recfleetv1.UnimplementedPolicyServiceServer
 
 	jobs     []*recfleetv1.Job
 	encoders []*recfleetv1.Encoder
@@ -43,6 +44,7 @@ func (s *service) register(server *grpc.Server) {
 	recfleetv1.RegisterJobServiceServer(server, s)
 	recfleetv1.RegisterFleetServiceServer(server, s)
 	recfleetv1.RegisterAuditServiceServer(server, s)
+	recfleetv1.RegisterPolicyServiceServer(server, s)
 	at := func(d time.Duration) *timestamppb.Timestamp { return timestamppb.New(began.Add(d)) }
 	s.jobs = []*recfleetv1.Job{
 		{
@@ -200,6 +202,23 @@ func (s *service) ListAuditRecords(_ context.Context, r *recfleetv1.ListAuditRec
 	s.note(r)
 	page, next, err := slice(s.records, r.GetPageSize(), r.GetPageToken())
 	return &recfleetv1.ListAuditRecordsResponse{Records: page, NextPageToken: next}, err
+}
+
+func (s *service) TestPolicy(_ context.Context, r *recfleetv1.TestPolicyRequest) (*recfleetv1.TestPolicyResponse, error) {
+	s.note(r)
+	if r.GetUser() == "" {
+		return &recfleetv1.TestPolicyResponse{Settings: &recfleetv1.PolicySettings{Reason: "nobody\x1b"}}, nil
+	}
+	crf := int32(23)
+	return &recfleetv1.TestPolicyResponse{
+		PolicyHash: "abcd", PolicyVersion: "7", Rule: "traders", Groups: []string{"desk", "traders"},
+		Settings: &recfleetv1.PolicySettings{
+			Record: true, Mode: recfleetv1.RecordingMode_RECORDING_MODE_GRACE, Grace: durationpb.New(20 * time.Second), FrameRate: 5,
+			SegmentLength: durationpb.New(5 * time.Minute), Encode: &recfleetv1.PolicyEncode{Crf: &crf, Preset: "medium", MaxWidth: 1920, MaxHeight: 1080},
+			Retention: durationpb.New(90 * 24 * time.Hour), Notice: "You are recorded.", Activity: []string{"processes"},
+		},
+		Trials: []*recfleetv1.RuleTrial{{Rule: "guests", Mismatch: "user"}, {Rule: "traders", Matched: true}},
+	}, nil
 }
 
 func (s *service) GetManifest(context.Context, *recfleetv1.GetManifestRequest) (*recfleetv1.GetManifestResponse, error) {

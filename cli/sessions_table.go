@@ -42,6 +42,12 @@ func stateCell(s *recfleetv1.Session) cell {
 	case recfleetv1.SessionState_SESSION_STATE_INTERRUPTED, recfleetv1.SessionState_SESSION_STATE_REFUSED:
 		c.paint = red
 	}
+	switch {
+	case s.GetDeleteTime() != nil:
+		c.text += " (deleted)"
+	case s.GetHoldTime() != nil:
+		c.text += " (held)"
+	}
 	return c
 }
 
@@ -64,9 +70,19 @@ func sessionColumns(t *tables) []column[*recfleetv1.Session] {
 		{"HELD", true, text(func(v s) string { return t.time(v.GetHoldTime()) })},
 		{"EXPIRES", true, text(func(v s) string { return t.time(v.GetExpireTime()) })},
 		{"DELETED", true, text(func(v s) string { return t.time(v.GetDeleteTime()) })},
+		{"MODE", true, text(func(v s) string { return modeName(v.GetPolicy().GetMode()) })},
+		{"RULE", true, text(func(v s) string { return v.GetPolicy().GetRule() })},
 		{"STOP REASON", true, text(s.GetStopReason)},
 		{"REASON", true, text(s.GetStateReason)},
 	}
+}
+
+// modeName returns a mode's name, and nothing where there is none.
+func modeName(m recfleetv1.RecordingMode) string {
+	if m == recfleetv1.RecordingMode_RECORDING_MODE_UNSPECIFIED {
+		return ""
+	}
+	return strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(m.String(), modePrefix)), "_", "-")
 }
 
 func sessionTable(t *tables, sessions []*recfleetv1.Session) { list(t, sessions, sessionColumns(t)) }
@@ -83,6 +99,8 @@ func sessionDetails(t *tables, s *recfleetv1.Session) {
 		plain("recorded", durationText(s.GetRecordedDuration().AsDuration())), plain("gaps", gaps),
 		plain("archived", fmt.Sprintf("%d of %d segments, %s", s.GetArchivedSegmentCount(), s.GetSegmentCount(), bytesText(s.GetArchivedBytes()))),
 		plain("held since", t.both(s.GetHoldTime())), plain("hold reason", s.GetHoldReason()),
+		plain("rule", s.GetPolicy().GetRule()), plain("mode", modeName(s.GetPolicy().GetMode())),
+		plain("policy", strings.TrimSpace(s.GetPolicy().GetVersion()+" "+s.GetPolicy().GetHash())),
 		plain("expires", t.both(s.GetExpireTime())), plain("deleted", t.both(s.GetDeleteTime())),
 	}
 	for _, key := range slices.Sorted(maps.Keys(s.GetMetadata())) {

@@ -9,7 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
@@ -130,10 +130,17 @@ func (a *app) verify(ctx context.Context, conn *grpc.ClientConn, id, want string
 	callCtx, cancel := a.deadline(ctx)
 	answer, err := client.GetManifest(callCtx, &recfleetv1.GetManifestRequest{SessionId: id})
 	cancel()
-	if err := failed(err, "get manifest of session %s", id); err != nil && code(err) != codes.NotFound {
-		return nil, err
+	unread := failed(err, "get manifest of session %s", id)
+	switch code(unread) {
+	case codes.Unauthenticated, codes.PermissionDenied, codes.Unimplemented:
+		return nil, unread
+	case codes.NotFound:
+		unread = nil
 	}
 	m, problems := judgeManifest(answer, s, want)
+	if unread != nil {
+		problems = []verify.Problem{{Kind: verify.Unreadable, Detail: fmt.Sprintf("the manifest cannot be read: %v", unread)}}
+	}
 	if key := answer.GetPublicKey(); len(key) > 0 {
 		v.KeyFingerprint = verify.Fingerprint(key)
 	}
@@ -141,6 +148,9 @@ func (a *app) verify(ctx context.Context, conn *grpc.ClientConn, id, want string
 	v.Problems = append(v.Problems, problems...)
 	if err := a.readObjects(ctx, client, s, m, v); err != nil {
 		return nil, err
+	}
+	if unread != nil && !slices.ContainsFunc(v.Objects, func(o objectVerdict) bool { return o.SHA256 != "" }) {
+		return nil, unread // nothing at all can be read: that says nothing about the recordings
 	}
 	v.Verified = len(v.Problems) == 0
 	return v, nil
@@ -198,10 +208,14 @@ func (a *app) readObjects(ctx context.Context, client recfleetv1.RecordingServic
 		if err != nil {
 			return err
 		}
-		if problem != nil {
-			v.Problems = append(v.Problems, *problem)
-		}
 		v.Objects = append(v.Objects, o)
+		if problem == nil {
+			continue
+		}
+		v.Problems = append(v.Problems, *problem)
+		if problem.Kind == verify.Unreadable && len(v.Objects) == 1 && m.Format == "" {
+			return nil // neither the manifest nor the first object: the archive is away
+		}
 	}
 	return nil
 }
@@ -244,56 +258,4 @@ func (d *downloader) examine(ctx context.Context, r *recfleetv1.Recording, expec
 	}
 	o.Intact = true
 	return o, nil, nil
-}
-
-func verdictTable(t *tables, v *verdict) {
-	result, key := cell{"verified", green}, v.KeyFingerprint
-	if !v.Verified {
-		result = cell{fmt.Sprintf("NOT verified: %d problems", len(v.Problems)), red}
-	}
-	if key != "" && !v.KeyPinned {
-		key += " (not pinned)"
-	}
-	var size int64
-	for _, o := range v.Objects {
-		size += o.Bytes
-	}
-	seconds := func(s float64) string { return strconv.FormatFloat(s, 'f', 3, 64) + "s" }
-	t.fields([][]cell{
-		plain("session", v.SessionID), plain("state", v.State), {{text: "result"}, result}, plain("signing key", key),
-		plain("objects", fmt.Sprintf("%d, %s", len(v.Objects), bytesText(size))),
-		plain("recorded", seconds(v.RecordedSeconds)), plain("gaps", fmt.Sprintf("%s in %d", seconds(v.GapSeconds), len(v.Gaps))),
-	})
-	if len(v.Problems) > 0 {
-		t.title("problems")
-		list(t, v.Problems, []column[verify.Problem]{
-			{"KIND", false, func(p verify.Problem) cell { return cell{string(p.Kind), red} }},
-			{"SEGMENT", false, text(func(p verify.Problem) string {
-				if p.Segment == 0 {
-					return ""
-				}
-				return strconv.Itoa(p.Segment)
-			})},
-			{"DETAIL", false, text(func(p verify.Problem) string { return p.Detail })},
-		})
-	}
-	if len(v.Gaps) > 0 {
-		t.title("gaps")
-		list(t, v.Gaps, []column[manifest.Gap]{
-			{"STARTED", false, text(func(g manifest.Gap) string { return t.exact(newTimestamp(g.Start)) })},
-			{"LENGTH", false, text(func(g manifest.Gap) string { return durationText(g.End.Sub(g.Start)) })},
-			{"CAUSE", false, text(func(g manifest.Gap) string { return g.Cause })},
-			{"DETAIL", false, name(t, func(g manifest.Gap) string { return g.Detail })},
-		})
-	}
-	if t.wide && len(v.Objects) > 0 {
-		t.title("objects")
-		list(t, v.Objects, []column[objectVerdict]{
-			{"SEGMENT", false, text(func(o objectVerdict) string { return strconv.Itoa(o.Segment) })},
-			{"INTACT", false, text(func(o objectVerdict) string { return map[bool]string{true: "yes", false: "NO"}[o.Intact] })},
-			{"BYTES", false, text(func(o objectVerdict) string { return bytesText(o.Bytes) })},
-			{"SHA-256", false, text(func(o objectVerdict) string { return o.SHA256 })},
-			{"OBJECT", false, text(func(o objectVerdict) string { return o.Key })},
-		})
-	}
 }

@@ -168,14 +168,15 @@ func TestVerifyFindsWhatIsBroken(t *testing.T) {
 		"object longer": {change: func(f *signed) {
 			f.tamper = func(_ int, data []byte) ([]byte, error) { return append(data, 0), nil }
 		}, kind: verify.Altered, want: "more than its"},
-		"object gone":     {change: func(f *signed) { f.refuse["download"] = status.Error(codes.NotFound, "no such object") }, kind: verify.Missing, want: "k/video-000001.mp4 is not in the archive"},
-		"object damaged":  {change: func(f *signed) { f.refuse["download"] = status.Error(codes.DataLoss, "bad sector") }, kind: verify.Altered, want: "bad sector"},
-		"archive silent":  {change: func(f *signed) { f.refuse["download"] = status.Error(codes.FailedPrecondition, "bucket is locked") }, kind: verify.Unreadable, want: "bucket is locked"},
-		"manifest edited": {change: func(f *signed) { f.manifest.Manifest = append(f.manifest.Manifest, ' ') }, kind: verify.Signature, want: "not the one of this manifest"},
-		"no signature":    {change: func(f *signed) { f.manifest.Signature = nil }, kind: verify.Signature, want: "not signed"},
-		"no manifest":     {change: func(f *signed) { f.manifest = nil }, kind: verify.Manifest, want: "there is none"},
-		"no json":         {change: func(f *signed) { f.manifest.Manifest = []byte("\x1b{") }, kind: verify.Manifest, want: "parse manifest"},
-		"second missing":  {change: func(f *signed) { f.m.Session.End = f.m.Session.End.Add(1e9) }, resign: true, kind: verify.Coverage, want: "1s from"},
+		"object gone":         {change: func(f *signed) { f.refuse["download"] = status.Error(codes.NotFound, "no such object") }, kind: verify.Missing, want: "k/video-000001.mp4 is not in the archive"},
+		"object damaged":      {change: func(f *signed) { f.refuse["download"] = status.Error(codes.DataLoss, "bad sector") }, kind: verify.Altered, want: "bad sector"},
+		"archive silent":      {change: func(f *signed) { f.refuse["download"] = status.Error(codes.FailedPrecondition, "bucket is locked") }, kind: verify.Unreadable, want: "bucket is locked"},
+		"manifest edited":     {change: func(f *signed) { f.manifest.Manifest = append(f.manifest.Manifest, ' ') }, kind: verify.Signature, want: "not the one of this manifest"},
+		"manifest unreadable": {change: func(f *signed) { f.refuse["manifest"] = status.Error(codes.Unavailable, "sums differ") }, kind: verify.Unreadable, want: "the manifest cannot be read: get manifest of session a1: sums differ"},
+		"no signature":        {change: func(f *signed) { f.manifest.Signature = nil }, kind: verify.Signature, want: "not signed"},
+		"no manifest":         {change: func(f *signed) { f.manifest = nil }, kind: verify.Manifest, want: "there is none"},
+		"no json":             {change: func(f *signed) { f.manifest.Manifest = []byte("\x1b{") }, kind: verify.Manifest, want: "parse manifest"},
+		"second missing":      {change: func(f *signed) { f.m.Session.End = f.m.Session.End.Add(1e9) }, resign: true, kind: verify.Coverage, want: "1s from"},
 		"other object": {change: func(f *signed) {
 			f.m.Segments[1].Object.SHA256 = strings.Repeat("0", 64)
 		}, resign: true, kind: verify.Altered, want: "in the manifest 0000"},
@@ -207,10 +208,13 @@ func TestVerifyOfWhatCannotBeJudged(t *testing.T) {
 		exit   int
 		want   string
 	}{
-		"unknown":       {func(f *signed) { f.sessions = f.sessions[1:] }, exitNotFound, "no session a1"},
-		"not over":      {func(f *signed) { f.sessions[0].State = recording }, exitFailed, "still recording"},
-		"deleted":       {func(f *signed) { f.sessions[0].DeleteTime = f.sessions[0].EndTime }, exitFailed, "deleted"},
-		"archive away":  {func(f *signed) { f.refuse["manifest"] = status.Error(codes.Unavailable, "archive is away") }, exitUnavailable, "archive is away"},
+		"unknown":  {func(f *signed) { f.sessions = f.sessions[1:] }, exitNotFound, "no session a1"},
+		"not over": {func(f *signed) { f.sessions[0].State = recording }, exitFailed, "still recording"},
+		"deleted":  {func(f *signed) { f.sessions[0].DeleteTime = f.sessions[0].EndTime }, exitFailed, "deleted"},
+		"archive away": {func(f *signed) {
+			f.refuse["manifest"] = status.Error(codes.Unavailable, "archive is away")
+			f.refuse["download"] = status.Error(codes.Unavailable, "archive is away")
+		}, exitUnavailable, "archive is away"},
 		"not permitted": {func(f *signed) { f.refuse["download"] = status.Error(codes.PermissionDenied, "not yours") }, exitDenied, "not yours"},
 	} {
 		t.Run(name, func(t *testing.T) {

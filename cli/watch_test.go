@@ -149,7 +149,7 @@ func TestWatchEndsWhereItMust(t *testing.T) {
 	}{
 		"refused":             {refuse: status.Error(codes.InvalidArgument, "filter.text: too many words"), exit: exitUsage, want: "filter.text"},
 		"denied":              {refuse: status.Error(codes.PermissionDenied, "not yours"), exit: exitDenied, want: "not yours"},
-		"away from the start": {refuse: status.Error(codes.Unavailable, "down"), exit: exitUnavailable, want: "cannot be reached"},
+		"away from the start": {refuse: status.Error(codes.Unavailable, "down"), exit: exitUnavailable, want: "watch sessions: down"},
 		"no retry":            {scripts: []watchScript{{one, status.Error(codes.Unavailable, "down")}}, args: []string{"--no-retry"}, exit: exitUnavailable, want: "down"},
 		"token taken back":    {scripts: []watchScript{{one, status.Error(codes.Unauthenticated, "token is unknown")}}, exit: exitDenied, want: "unknown"},
 	} {

@@ -139,11 +139,11 @@ func checkObject(g manifest.Segment, tolerance time.Duration, p *problems) {
 		p.add(Manifest, g.Number, "its state is %q", g.State)
 	case o == nil:
 		p.add(Missing, g.Number, "the manifest names no object")
-	case o.Frames != g.Frames:
-		p.add(Manifest, g.Number, "its object has %d of %d frames", o.Frames, g.Frames)
+	case o.Frames < 1 || o.Frames > g.Frames: // fewer where the policy thins them out
+		p.add(Manifest, g.Number, "its object has %d frames, it has %d itself", o.Frames, g.Frames)
 	case math.Abs(o.DurationSeconds-g.End.Sub(g.Start).Seconds()) > tolerance.Seconds():
 		p.add(Coverage, g.Number, "its object lasts %.3f s of %.3f", o.DurationSeconds, g.End.Sub(g.Start).Seconds())
-	case o.Width != even(g.Width) || o.Height != even(g.Height):
+	case o.Width < 1 || o.Height < 1 || o.Width > even(g.Width) || o.Height > even(g.Height): // smaller where the policy scales
 		p.add(Manifest, g.Number, "its object has %dx%d pixels, the desktop %dx%d", o.Width, o.Height, g.Width, g.Height)
 	}
 }

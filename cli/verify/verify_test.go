@@ -115,8 +115,9 @@ func TestEveryBreakIsFound(t *testing.T) {
 		"no object":              {func(m *manifest.Manifest) { m.Segments[1].Object = nil }, verify.Missing, 2, "names no object"},
 		"no object, coverage":    {func(m *manifest.Manifest) { m.Segments[1].Object = nil }, verify.Coverage, 0, "10s from"},
 		"object too short":       {func(m *manifest.Manifest) { m.Segments[1].Object.DurationSeconds = 9 }, verify.Coverage, 2, "lasts 9.000 s of 10.000"},
-		"frames missing":         {func(m *manifest.Manifest) { m.Segments[1].Object.Frames-- }, verify.Manifest, 2, "49 of 50 frames"},
-		"object of another size": {func(m *manifest.Manifest) { m.Segments[1].Object.Width = 641 }, verify.Manifest, 2, "641x480"},
+		"frames from elsewhere":  {func(m *manifest.Manifest) { m.Segments[1].Object.Frames++ }, verify.Manifest, 2, "51 frames"},
+		"no frames":              {func(m *manifest.Manifest) { m.Segments[1].Object.Frames = 0 }, verify.Manifest, 2, "0 frames"},
+		"object of another size": {func(m *manifest.Manifest) { m.Segments[1].Object.Width = 644 }, verify.Manifest, 2, "644x480"},
 		"segment backwards":      {func(m *manifest.Manifest) { m.Segments[2].End = at(25) }, verify.Manifest, 3, "ends before"},
 		"segment outside":        {func(m *manifest.Manifest) { m.Segments[2].End = at(40) }, verify.Manifest, 3, "outside"},
 		"epoch missing":          {func(m *manifest.Manifest) { m.Epochs = m.Epochs[:1] }, verify.Continuity, 3, "epoch 2 is not listed"},
@@ -154,7 +155,7 @@ func expect(t *testing.T, got []verify.Problem, kind verify.Kind, segment int, w
 	t.Errorf("no %s problem of segment %d about %q in %v", kind, segment, want, got)
 }
 
-func TestWhatALostAgentLeftIsNoProblem(t *testing.T) {
+func TestWhatPolicyAndLostAgentsDoIsNoProblem(t *testing.T) {
 	for name, change := range map[string]func(*manifest.Manifest){
 		"chain broken in a gap": func(m *manifest.Manifest) { m.Segments[2].ChainBroken, m.Segments[2].ChainStart = true, "" },
 		"cut off": func(m *manifest.Manifest) {
@@ -165,6 +166,8 @@ func TestWhatALostAgentLeftIsNoProblem(t *testing.T) {
 		},
 		"epoch not reported":   func(m *manifest.Manifest) { m.Epochs = m.Epochs[:1] },
 		"salvaged":             func(m *manifest.Manifest) { m.Segments[2].SealedBy = manifest.Coordinator },
+		"thinned out":          func(m *manifest.Manifest) { m.Segments[1].Object.Frames = 10 },
+		"scaled down":          func(m *manifest.Manifest) { m.Segments[1].Object.Width, m.Segments[1].Object.Height = 320, 240 },
 		"within the tolerance": func(m *manifest.Manifest) { m.Gaps[0].End = at(24.5); m.MissingSeconds = 4.5 },
 		"quarantined": func(m *manifest.Manifest) {
 			m.Segments[1].State, m.Segments[1].Object = manifest.Quarantined, nil
