@@ -3,6 +3,7 @@ package coordinator_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -180,7 +181,7 @@ func TestReflectionIsForAdmins(t *testing.T) {
 		}
 		if err := stream.Send(&grpc_reflection_v1.ServerReflectionRequest{
 			MessageRequest: &grpc_reflection_v1.ServerReflectionRequest_ListServices{},
-		}); err != nil && err != io.EOF {
+		}); err != nil && !errors.Is(err, io.EOF) {
 			return nil, err
 		}
 		return stream.Recv()

@@ -121,7 +121,7 @@ func Run(ctx context.Context, cfg Config) error {
 		cfg: cfg, client: recfleetv1.NewEncoderServiceClient(cfg.Client), id: newID(), ffmpeg: ffmpegVersion,
 		count: newCounts(cfg.Registry),
 		link:  busLink{key: key, dial: cfg.dialBus, logger: cfg.Logger},
-		held: map[string]*held{}, synced: make(chan syncResult, 1), ended: make(chan *held, cfg.Slots),
+		held:  map[string]*held{}, synced: make(chan syncResult, 1), ended: make(chan *held, cfg.Slots),
 	}
 	p.count.slots.Set(float64(cfg.Slots))
 	defer p.link.close()

@@ -104,13 +104,13 @@ func (s settings) encode(ctx context.Context, stdout, stderr io.Writer) error {
 	}
 	err = s.counted(ctx, logger, func(registry *metrics.Registry) error {
 		return encoder.Run(ctx, encoder.Config{
-		Registry: registry,
-		Client: conn, Store: store, WorkDir: s.workDir, Slots: s.slots, Labels: s.labels, Logger: logger, Host: host,
-		DrainTime: s.drainTime,
-		Ready: func() {
-			fmt.Fprintf(stdout, "recencoder is ready: coordinator %s, archive %v, %d slots\n", client.Address, location, s.slots)
-		},
-	})
+			Registry: registry,
+			Client:   conn, Store: store, WorkDir: s.workDir, Slots: s.slots, Labels: s.labels, Logger: logger, Host: host,
+			DrainTime: s.drainTime,
+			Ready: func() {
+				fmt.Fprintf(stdout, "recencoder is ready: coordinator %s, archive %v, %d slots\n", client.Address, location, s.slots)
+			},
+		})
 	})
 	if errors.Is(err, encoder.ErrUnusable) {
 		return program.BadInput(err)

@@ -30,7 +30,9 @@ func (s settings) counted(ctx context.Context, logger hclog.Logger, run func(*me
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var group errgroup.Group
-	group.Go(func() error { return registry.Serve(serving, listener, http.NotFoundHandler(), logger.Named("metrics")) })
+	group.Go(func() error {
+		return registry.Serve(serving, listener, http.NotFoundHandler(), logger.Named("metrics"))
+	})
 	err = run(registry)
 	stop()
 	return errors.Join(err, group.Wait())
