@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -22,6 +23,7 @@ import (
 	"github.com/recfleet/recfleet/agent/session"
 	"github.com/recfleet/recfleet/agent/spool"
 	"github.com/recfleet/recfleet/agent/timeline"
+	"github.com/recfleet/recfleet/agent/x11"
 	"github.com/recfleet/recfleet/internal/bus"
 	"github.com/recfleet/recfleet/internal/identity"
 	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
@@ -88,9 +90,10 @@ type Agent struct {
 	first    sync.Once
 	stopOnce sync.Once
 	stopping chan struct{}
-	done     chan struct{} // closed when nothing more will be sent
-	lowered  bool          // the frame rate, since the spool is filling up; only whoever records looks at it
-	ordered  string        // why the recording was to end before this process began; Run sets it first
+	done     chan struct{}               // closed when nothing more will be sent
+	lowered  bool                        // the frame rate, since the spool is filling up; only whoever records looks at it
+	watched  atomic.Pointer[x11.Display] // nil while there is none
+	ordered  string                      // why the recording was to end before this process began; Run sets it first
 
 	mu      sync.Mutex
 	reason  string

@@ -136,6 +136,9 @@ func TestRecordsHandsOverAndEnds(t *testing.T) {
 		t.Errorf("left in the spool: %v", left)
 	}
 	s := c.all()[0]
+	if s.idle < time.Second || s.idle > time.Minute {
+		t.Errorf("a user who did nothing was idle for %v", s.idle)
+	}
 	if s.end.GetReason() != "stopped by test" || s.receipts < 3 || s.gaps() != "" {
 		t.Errorf("end %v, %d receipts, gaps %s", s.end, s.receipts, s.gaps())
 	}

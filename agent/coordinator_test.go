@@ -46,6 +46,7 @@ type told struct {
 	events   []*recfleetv1.Event
 	receipts int
 	end      *recfleetv1.EndSessionRequest
+	idle     time.Duration // the longest that the user was said to have done nothing
 }
 
 func startCoordinator(t *testing.T) *coordinator {
@@ -188,6 +189,7 @@ func (c *coordinator) Sync(ctx context.Context, q *recfleetv1.AgentServiceSyncRe
 	if err != nil {
 		return nil, err
 	}
+	s.idle = max(s.idle, q.GetUserIdle().AsDuration())
 	a := &recfleetv1.AgentServiceSyncResponse{AcknowledgedThrough: int64(len(s.events)), NextSync: durationpb.New(200 * time.Millisecond)}
 	for _, n := range q.GetAwaitingReceipt() {
 		seal := s.seal(n)

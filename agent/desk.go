@@ -32,11 +32,13 @@ func (a *Agent) watch(ctx context.Context, display *x11.Display, geometries chan
 	backoff := 100 * time.Millisecond
 	for {
 		if display != nil {
+			a.watched.Store(display)
 			err := display.Watch(ctx, func(g x11.Geometry) {
 				backoff = 100 * time.Millisecond
 				seen := geometryOf(g)
 				report(&seen)
 			})
+			a.watched.Store(nil)
 			_ = display.Close() // it is lost, or nobody needs it any more
 			if ctx.Err() != nil {
 				return
@@ -54,6 +56,19 @@ func (a *Agent) watch(ctx context.Context, display *x11.Display, geometries chan
 		backoff = min(2*backoff, 5*time.Second)
 		display = a.reopen(ctx)
 	}
+}
+
+// idlePatience bounds how long a display that stands still keeps the coordinator waiting for a Sync.
+const idlePatience = time.Second
+
+// idle returns how long the user has done nothing; false where that is not known.
+func (a *Agent) idle() (time.Duration, bool) {
+	display := a.watched.Load()
+	if display == nil {
+		return 0, false
+	}
+	idle, err := display.Idle(idlePatience)
+	return idle, err == nil
 }
 
 // reopen returns nil where the display cannot be opened yet.

@@ -17,8 +17,9 @@ import (
 type uplink struct {
 	registrar session.Registrar
 	spool     *spool.Session
-	grant     *bus.Grant // came with a registration that was made already; may be nil
-	frames    func() (int64, time.Time)
+	grant     *bus.Grant                   // came with a registration that was made already; may be nil
+	frames    func() (int64, time.Time)    // nil where nothing is captured any more
+	idle      func() (time.Duration, bool) // nil with frames
 	log       hclog.Logger
 
 	link       atomic.Pointer[session.Session]
@@ -28,8 +29,12 @@ type uplink struct {
 }
 
 func (a *Agent) newUplink(r session.Registrar, s *spool.Session, grant *bus.Grant, frames func() (int64, time.Time)) *uplink {
-	return &uplink{registrar: r, spool: s, grant: grant, frames: frames, log: a.log.Named("session"),
+	u := &uplink{registrar: r, spool: s, grant: grant, frames: frames, log: a.log.Named("session"),
 		registered: make(chan struct{}), over: make(chan struct{})}
+	if frames != nil {
+		u.idle = a.idle
+	}
+	return u
 }
 
 // run blocks until there is nothing left to do, the coordinator refuses the session, or ctx is done. To be called once.
@@ -46,7 +51,7 @@ func (u *uplink) run(ctx context.Context) {
 		u.grant = &g
 	}
 	link := session.New(session.Config{
-		Spool: u.spool, Client: u.registrar.Client, Key: u.registrar.Key, Grant: u.grant, Frames: u.frames, Logger: u.log,
+		Spool: u.spool, Client: u.registrar.Client, Key: u.registrar.Key, Grant: u.grant, Frames: u.frames, Idle: u.idle, Logger: u.log,
 	})
 	u.link.Store(link)
 	close(u.registered)

@@ -19,6 +19,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/recfleet/recfleet/agent/publish"
@@ -53,6 +54,8 @@ type Config struct {
 	Grant *bus.Grant
 	// Frames says how many frames were captured and when the last one was; nil where nothing is captured any more.
 	Frames func() (int64, time.Time)
+	// Idle says how long the desktop's user has done nothing; false where that is not known. It may be nil.
+	Idle   func() (time.Duration, bool)
 	Logger hclog.Logger
 }
 
@@ -324,6 +327,11 @@ func (s *Session) sync(ctx context.Context, awaiting []int32) error {
 		request.FrameCount = n
 		if !last.IsZero() {
 			request.LastFrameTime = timestamppb.New(last)
+		}
+	}
+	if s.cfg.Idle != nil {
+		if idle, known := s.cfg.Idle(); known {
+			request.UserIdle = durationpb.New(idle)
 		}
 	}
 	for _, g := range s.cfg.Spool.Segments() {

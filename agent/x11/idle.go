@@ -10,12 +10,13 @@ import (
 var ErrNoIdle = errors.New("display does not tell of input")
 
 // Idle returns how long there was no input from mouse or keyboard: a user who
-// does something is idle for little. It fails as Geometry does, and with
-// ErrNoIdle on a server without the extension MIT-SCREEN-SAVER.
-func (d *Display) Idle() (time.Duration, error) {
+// does something is idle for little. It fails as Geometry does, but waits for the
+// server's answer no longer than it is told, and with ErrNoIdle on a server
+// without the extension MIT-SCREEN-SAVER.
+func (d *Display) Idle(wait time.Duration) (time.Duration, error) {
 	d.asking.Lock()
 	defer d.asking.Unlock()
-	d.ask.until(time.Now().Add(d.timeout))
+	d.ask.until(time.Now().Add(wait))
 	idle, err := d.idle()
 	if err != nil {
 		return 0, fmt.Errorf("ask display %q for input: %w", d.name, err)

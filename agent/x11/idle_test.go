@@ -31,7 +31,7 @@ func TestIdleIsTheTimeSinceTheLastInput(t *testing.T) {
 	awaitIdle := func(ok func(time.Duration) bool) {
 		t.Helper()
 		for {
-			idle, err := d.Idle()
+			idle, err := d.Idle(10 * time.Second)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -55,7 +55,7 @@ func TestIdleIsTheTimeSinceTheLastInput(t *testing.T) {
 	awaitIdle(func(idle time.Duration) bool { return idle > long })
 
 	without := desktop.StartConfig(t, desktop.Config{Width: 320, Height: 240, Without: []string{"MIT-SCREEN-SAVER"}})
-	if _, err := display(t, without).Idle(); !errors.Is(err, ErrNoIdle) {
+	if _, err := display(t, without).Idle(10 * time.Second); !errors.Is(err, ErrNoIdle) {
 		t.Errorf("without the extension: %v", err)
 	}
 }
