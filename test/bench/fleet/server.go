@@ -64,8 +64,8 @@ type answer struct {
 
 // serve is a server: it does as its first line says and answers questions until its input ends.
 func serve(in io.Reader, out io.Writer) error {
-	// An interrupt at the terminal is for the benchmark, which then ends the input.
-	signal.Ignore(syscall.SIGINT)
+	// A signal to the whole group is for the benchmark, which then ends the input.
+	signal.Ignore(syscall.SIGINT, syscall.SIGTERM)
 	lines := bufio.NewScanner(in)
 	answers := json.NewEncoder(out)
 	var o order
