@@ -1,16 +1,21 @@
 package coordinator
 
 import (
+	"context"
 	"crypto/ed25519"
 	"fmt"
 	"net/http"
+	"time"
 
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
 	"github.com/recfleet/recfleet/coordinator/access"
 	"github.com/recfleet/recfleet/coordinator/api"
 	"github.com/recfleet/recfleet/coordinator/appstream"
+	"github.com/recfleet/recfleet/coordinator/beats"
 	"github.com/recfleet/recfleet/coordinator/catalog"
+	"github.com/recfleet/recfleet/coordinator/duty"
 	"github.com/recfleet/recfleet/coordinator/finish"
 	"github.com/recfleet/recfleet/coordinator/front"
 	"github.com/recfleet/recfleet/coordinator/ingest"
@@ -29,6 +34,8 @@ type parts struct {
 	purge  *purge.Purge
 
 	appstream *appstream.Watch // nil without a policy
+	beats     *beats.Beats
+	singles   func(name string) duty.Single
 
 	ops    ops
 	server *grpc.Server
@@ -37,20 +44,54 @@ type parts struct {
 	closing chan struct{} // to be closed when calls that have no end are to end
 }
 
-// synced tells those who watch whether a session's agent takes pictures.
-func (p *parts) synced(session string, b sessions.Beat) {
-	idle := b.Idle
-	if !b.IdleKnown {
-		idle = 0 // a user who is not known to be idle is taken for active
-	}
-	p.watch.Frames(session, b.Frames, idle)
+// watching runs what has to know of all agents: one coordinator does it for all.
+func (p *parts) watching(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return p.beats.Follow(ctx) })
+	group.Go(func() error { return p.watch.Run(ctx) })
 	if p.appstream != nil {
-		p.appstream.Framed(session, b.Frames)
+		group.Go(func() error { return p.appstream.Run(ctx) })
+	}
+	return group.Wait()
+}
+
+// watchers are told of agents.
+type watchers struct{ *parts }
+
+// Seen says that a session's agent lives.
+func (w watchers) Seen(session string) { w.watch.Seen(session) }
+
+// Frames says how many pictures a session's agent has taken.
+func (w watchers) Frames(session string, count int64, idle time.Duration) {
+	w.watch.Frames(session, count, idle)
+	if w.appstream != nil {
+		w.appstream.Framed(session, count)
 	}
 }
 
+// turned is when the watch of this coordinator last went round; now where another one's does.
+func (p *parts) turned() time.Time {
+	since := p.beats.Leads()
+	if since.IsZero() {
+		return time.Now()
+	}
+	if t := p.watch.Turned(); t.After(since) {
+		return t
+	}
+	return since
+}
+
+const (
+	// dutyLease is how late a duty is taken over where the coordinator that had it dies.
+	dutyLease = 15 * time.Second
+	// What others hear of agents is known before they count as silent.
+	beatShare          = 6
+	minBeats, maxBeats = 200 * time.Millisecond, 5 * time.Second
+)
+
 // build makes the parts and ties them together; it starts nothing.
-func (c Config) build(store *catalog.Catalog, key ed25519.PrivateKey) (p parts, err error) {
+func (c Config) build(store *catalog.Catalog, key ed25519.PrivateKey) (p *parts, err error) {
+	p = &parts{}
 	control := access.New(c.Tokens)
 	p.closing = make(chan struct{})
 	wishes := &wishing{Catalog: store}
@@ -78,19 +119,25 @@ func (c Config) build(store *catalog.Catalog, key ed25519.PrivateKey) (p parts, 
 	p.watch = watch.New(watch.Config{
 		Catalog: store, Salvager: custody, Patience: c.Patience, GiveUp: c.GiveUp, Closed: p.finish.Due.Raise, Logger: c.Logger.Named("watch"),
 	})
+	p.singles = func(name string) duty.Single {
+		return duty.Single{Name: name, Holder: c.Name, Leases: store, Lasts: c.DutyLease, Logger: c.Logger.Named("duty")}
+	}
+	p.beats = beats.New(beats.Config{
+		Catalog: store, Watch: watchers{p}, Self: c.Name, Every: min(max(min(c.Patience, c.GiveUp)/beatShare, minBeats), maxBeats), Logger: c.Logger.Named("beats"),
+	})
 	if c.Policy != nil {
 		p.appstream = appstream.New(appstream.Config{
 			Catalog: store, Policy: c.Policy.Current, Dial: appstream.Dial, Logger: c.Logger.Named("appstream"),
 		})
 	}
-	p.ops = c.buildOps(store, p.watch)
+	p.ops = c.buildOps(store, p.turned)
 	p.server = api.NewServer(api.Config{
 		Health: p.ops.status, Calls: p.ops.calls,
 		Catalog: store, Board: p.board, Grants: c.Broker, Store: c.Store, Location: c.Location, Access: control,
 		Credentials: front.Credentials(), Encode: c.Encode, Lease: c.Lease, Logger: c.Logger.Named("api"),
-		PublicKey: key.Public().(ed25519.PublicKey), Deleted: func() {}, Closing: p.closing,
+		PublicKey: key.Public().(ed25519.PublicKey), Deleted: func() {}, Closing: p.closing, Heard: p.beats.Synced,
 		Sessions: sessions.New(sessions.Config{
-			Catalog: store, Bus: c.Broker, Ingest: custody, Space: c.space, Policy: c.Policy.Current, Seen: p.watch.Seen, Synced: p.synced, Ended: p.finish.Due.Raise,
+			Catalog: store, Bus: c.Broker, Ingest: custody, Space: c.space, Policy: c.Policy.Current, Seen: p.beats.Seen, Ended: p.finish.Due.Raise,
 			Settings: sessions.Settings{FrameRate: c.FrameRate, SegmentLength: c.SegmentLength, SegmentBytes: c.SegmentBytes, Template: c.Location.Template},
 			Logger:   c.Logger.Named("sessions"),
 		}),

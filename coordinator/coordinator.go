@@ -13,11 +13,13 @@ package coordinator
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -39,6 +41,10 @@ import (
 type Config struct {
 	// CatalogPath is the SQLite database, made where there is none.
 	CatalogPath string
+	// Name is that of this coordinator among those that share the catalog, the same after a restart; a new one each time where it
+	// is not set. DutyLease is how late the others take its duties over where it dies, default 15 s.
+	Name      string
+	DutyLease time.Duration
 	// ManifestKey is the file of the key that manifests are signed with, made where there is none.
 	ManifestKey string
 	Broker      *bus.Broker
@@ -116,6 +122,8 @@ func (c Config) withDefaults() (Config, error) {
 	c.Patience = orDefault(c.Patience, defaultPatience)
 	c.GiveUp = orDefault(c.GiveUp, DefaultGiveUp)
 	c.Lease = orDefault(c.Lease, defaultLease)
+	c.Name = orDefault(c.Name, strings.ToLower(rand.Text()))
+	c.DutyLease = orDefault(c.DutyLease, dutyLease)
 	c.Encode.Preset = orDefault(c.Encode.Preset, "medium")
 	c.Encode.CRF = orDefault(c.Encode.CRF, 23)
 	c.Encode.KeyframeInterval = orDefault(c.Encode.KeyframeInterval, 10*time.Second)
@@ -177,8 +185,13 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	}
 
 	group, running := errgroup.WithContext(ctx)
-	for _, run := range []func(context.Context) error{p.board.Run, p.board.Rescue, p.watch.Run, p.finish.Run, p.purge.Run} {
+	for _, run := range []func(context.Context) error{p.board.Run, p.beats.Run} {
 		group.Go(func() error { return run(running) })
+	}
+	for name, run := range map[string]func(context.Context) error{
+		"watch": p.watching, "finish": p.finish.Run, "purge": p.purge.Run, "rescue": p.board.Rescue,
+	} {
+		group.Go(func() error { return p.singles(name).Run(running, run) })
 	}
 	group.Go(func() error {
 		<-running.Done()
@@ -187,7 +200,6 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	})
 	if cfg.Policy != nil {
 		group.Go(func() error { return cfg.Policy.Run(running, cfg.Reload) })
-		group.Go(func() error { return p.appstream.Run(running) })
 	}
 	group.Go(func() error { return p.ops.run(running, cfg) })
 	group.Go(func() error {

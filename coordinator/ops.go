@@ -13,7 +13,6 @@ import (
 	"github.com/recfleet/recfleet/coordinator/ops/drift"
 	"github.com/recfleet/recfleet/coordinator/ops/health"
 	opsmetrics "github.com/recfleet/recfleet/coordinator/ops/metrics"
-	"github.com/recfleet/recfleet/coordinator/watch"
 	"github.com/recfleet/recfleet/internal/bus"
 	"github.com/recfleet/recfleet/internal/metrics"
 )
@@ -36,7 +35,7 @@ type ops struct {
 	status   *grpchealth.Server
 }
 
-func (c Config) buildOps(store *catalog.Catalog, w *watch.Watch) ops {
+func (c Config) buildOps(store *catalog.Catalog, turned func() time.Time) ops {
 	o := ops{registry: c.Registry, status: grpchealth.NewServer()}
 	if o.registry == nil {
 		o.registry = metrics.New()
@@ -54,7 +53,7 @@ func (c Config) buildOps(store *catalog.Catalog, w *watch.Watch) ops {
 	}
 	o.health = health.New(health.Config{
 		Checks: checks, Notes: o.drift.Line, Serving: o.serve, Logger: c.Logger.Named("health"),
-		Loops: []health.Loop{{Name: "watch", Turned: w.Turned, Limit: standstill}},
+		Loops: []health.Loop{{Name: "watch", Turned: turned, Limit: standstill}},
 	})
 	o.calls = opsmetrics.New(o.registry, opsmetrics.Config{
 		Catalog: store, Down: o.health.Down, Parts: parts, Drift: o.drift.Findings, Logger: c.Logger.Named("metrics"),

@@ -100,7 +100,7 @@ func TestReadinessTellsWhichPartIsAway(t *testing.T) {
 	o.awaitReady("ready")
 
 	// Somebody holds the catalog.
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(o.dir, "catalog.db"))
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(o.dir, "catalog.db")+"?_pragma=busy_timeout(5000)")
 	if err != nil {
 		t.Fatal(err)
 	}

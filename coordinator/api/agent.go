@@ -13,6 +13,7 @@ import (
 type agentService struct {
 	recfleetv1.UnimplementedAgentServiceServer
 	sessions *sessions.Sessions
+	heard    func(catalog.Beat)
 }
 
 // StartSession registers a session.
@@ -52,6 +53,7 @@ func (s *agentService) Sync(ctx context.Context, r *recfleetv1.AgentServiceSyncR
 	if err != nil {
 		return nil, err
 	}
+	s.heard(heardFromProto(r))
 	return ordersToProto(orders), nil
 }
 

@@ -75,7 +75,7 @@ func newFixtureWith(t *testing.T, audit Auditor) *fixture {
 	board := jobs.New(jobs.Config{Catalog: store, Archive: archive, Lease: time.Minute, Ended: func() {}, Logger: hclog.NewNullLogger()})
 	server := NewServer(Config{
 		Catalog: store, Board: board, Grants: absentBus{}, Store: archive, Location: location, Access: control, Credentials: insecure.NewCredentials(),
-		Lease: time.Minute, Audit: audit, Deleted: func() {}, Logger: hclog.NewNullLogger(),
+		Lease: time.Minute, Audit: audit, Deleted: func() {}, Heard: func(catalog.Beat) {}, Logger: hclog.NewNullLogger(),
 		Sessions: sessions.New(sessions.Config{
 			Catalog: store, Bus: absentBus{}, Settings: sessions.Settings{FrameRate: 5, SegmentLength: time.Minute, Template: location.Template},
 			Space: func() error { return nil }, Seen: func(string) {}, Ended: func() {}, Logger: hclog.NewNullLogger(),

@@ -116,6 +116,17 @@ func beatFromProto(r *recfleetv1.AgentServiceSyncRequest) sessions.Beat {
 	return b
 }
 
+// heardFromProto is what an agent says of itself, for everybody to know.
+func heardFromProto(r *recfleetv1.AgentServiceSyncRequest) catalog.Beat {
+	b := catalog.Beat{
+		Session: r.GetSessionId(), LastFrame: timeFromProto(r.GetLastFrameTime()), Spooled: r.GetSpooledBytes(), Frames: r.GetFrameCount(), Idle: -1,
+	}
+	if r.GetUserIdle() != nil {
+		b.Idle = r.GetUserIdle().AsDuration()
+	}
+	return b
+}
+
 func ordersToProto(o sessions.Orders) *recfleetv1.AgentServiceSyncResponse {
 	out := &recfleetv1.AgentServiceSyncResponse{NextSync: durationpb.New(sessions.NextSync), AcknowledgedThrough: o.Acknowledged}
 	for _, r := range o.Receipts {

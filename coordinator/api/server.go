@@ -82,6 +82,8 @@ type Config struct {
 	PublicKey ed25519.PublicKey
 	// Deleted is called after a deletion was ordered.
 	Deleted func()
+	// Heard is called with what an agent says of itself.
+	Heard func(catalog.Beat)
 	// Closing is closed when calls that have no end are to end.
 	Closing <-chan struct{}
 	Logger  hclog.Logger
@@ -116,7 +118,7 @@ func NewServer(cfg Config) *grpc.Server {
 	recfleetv1.RegisterJobServiceServer(s, &jobService{catalog: cfg.Catalog, board: cfg.Board, ledger: book, logger: cfg.Logger})
 	recfleetv1.RegisterFleetServiceServer(s, &fleetService{catalog: cfg.Catalog, board: cfg.Board, ledger: book, logger: cfg.Logger})
 	recfleetv1.RegisterAuditServiceServer(s, &auditService{catalog: cfg.Catalog})
-	recfleetv1.RegisterAgentServiceServer(s, &agentService{sessions: cfg.Sessions})
+	recfleetv1.RegisterAgentServiceServer(s, &agentService{sessions: cfg.Sessions, heard: cfg.Heard})
 	recfleetv1.RegisterEncoderServiceServer(s, &encoderService{board: cfg.Board, grants: cfg.Grants, settings: cfg.Encode, lease: cfg.Lease})
 	recfleetv1.RegisterPolicyServiceServer(s, &policyService{sessions: cfg.Sessions, encode: cfg.Encode})
 	if cfg.Health == nil {

@@ -13,6 +13,7 @@ type Beat struct {
 	Seen      time.Time     // wall clock of the coordinator that heard it
 	LastFrame time.Time     // wall clock of the instance; zero where there is none yet
 	Spooled   int64         // bytes on the instance without a receipt
+	Frames    int64         // taken so far; negative where this sign of life says nothing of the session but that its agent lives
 	Idle      time.Duration // since the user's last input; negative where it is not known
 }
 
@@ -28,12 +29,15 @@ func (c *Catalog) NoteBeats(ctx context.Context, coordinator string, beats []Bea
 			var values []string
 			for _, b := range rest[:min(beatsAtOnce, len(rest))] {
 				values = append(values, "("+strings.Join([]string{
-					s.arg(b.Session), s.arg(coordinator), s.arg(nanos(b.Seen)), s.arg(nanos(b.LastFrame)), s.arg(b.Spooled), s.arg(int64(b.Idle)),
+					s.arg(b.Session), s.arg(coordinator), s.arg(nanos(b.Seen)), s.arg(nanos(b.LastFrame)), s.arg(b.Spooled), s.arg(int64(b.Idle)), s.arg(b.Frames),
 				}, ", ")+")")
 			}
-			if _, err := exec(ctx, tx, `INSERT INTO agents (session_id, coordinator, seen_time, frame_time, spooled, idle) VALUES `+strings.Join(values, ", ")+`
+			if _, err := exec(ctx, tx, `INSERT INTO agents (session_id, coordinator, seen_time, frame_time, spooled, idle, frames) VALUES `+strings.Join(values, ", ")+`
 				ON CONFLICT (session_id) DO UPDATE SET coordinator = EXCLUDED.coordinator, seen_time = EXCLUDED.seen_time,
-				  frame_time = EXCLUDED.frame_time, spooled = EXCLUDED.spooled, idle = EXCLUDED.idle`, s.args...); err != nil {
+				  frame_time = CASE WHEN EXCLUDED.frames < 0 THEN agents.frame_time ELSE EXCLUDED.frame_time END,
+				  spooled = CASE WHEN EXCLUDED.frames < 0 THEN agents.spooled ELSE EXCLUDED.spooled END,
+				  idle = CASE WHEN EXCLUDED.frames < 0 THEN agents.idle ELSE EXCLUDED.idle END,
+				  frames = CASE WHEN EXCLUDED.frames < 0 THEN agents.frames ELSE EXCLUDED.frames END`, s.args...); err != nil {
 				return err
 			}
 		}
@@ -45,23 +49,22 @@ func (c *Catalog) NoteBeats(ctx context.Context, coordinator string, beats []Bea
 	return nil
 }
 
-// BeatsOfOthers returns, by session, when agents were last heard of by coordinators other than the one named. The times are of
+// BeatsOfOthers returns the last signs of life that were heard by coordinators other than the one named. Their times are of
 // those coordinators' clocks: that one changed says more than what it is.
-func (c *Catalog) BeatsOfOthers(ctx context.Context, coordinator string) (seen map[string]time.Time, err error) {
+func (c *Catalog) BeatsOfOthers(ctx context.Context, coordinator string) (found []Beat, err error) {
 	err = c.view(ctx, func(tx *txn) error {
-		seen = map[string]time.Time{}
+		found = nil
 		return rows(ctx, tx, func(row scanner) error {
-			var id string
-			var at time.Time
-			err := row.Scan(&id, instant{&at})
-			seen[id] = at
+			var b Beat
+			err := row.Scan(&b.Session, instant{&b.Seen}, instant{&b.LastFrame}, &b.Spooled, &b.Idle, &b.Frames)
+			found = append(found, b)
 			return err
-		}, `SELECT session_id, seen_time FROM agents WHERE coordinator <> $1`, coordinator)
+		}, `SELECT session_id, seen_time, frame_time, spooled, idle, frames FROM agents WHERE coordinator <> $1`, coordinator)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read beats of agents: %w", err)
 	}
-	return seen, nil
+	return found, nil
 }
 
 // ForgetBeats drops what is kept of agents whose sessions are over.

@@ -1,6 +1,7 @@
 package catalog_test
 
 import (
+	"database/sql"
 	"fmt"
 	"testing"
 	"time"
@@ -25,14 +26,21 @@ func testAgents(t *testing.T, open opener) {
 	if err := c.NoteBeats(ctx, "a", beats); err != nil {
 		t.Fatal(err)
 	}
-	beats[0].Seen, beats[0].Idle = at(50), time.Minute
+	beats[0].Seen, beats[0].Idle, beats[0].Frames = at(50), time.Minute, 9
 	if err := c.NoteBeats(ctx, "b", beats[:1]); err != nil {
 		t.Fatal(err)
 	}
 	for who, want := range map[string]int{"a": 1, "b": 2, "c": 3} {
-		if got, err := c.BeatsOfOthers(ctx, who); err != nil || len(got) != want || !got["s0"].Equal(at(50)) && who != "b" {
+		got, err := c.BeatsOfOthers(ctx, who)
+		if err != nil || len(got) != want {
 			t.Errorf("%s: %v, %v", who, got, err)
 		}
+		if want == 1 && got[0] != beats[0] {
+			t.Errorf("%+v became %+v", beats[0], got[0])
+		}
+	}
+	if err := c.NoteBeats(ctx, "b", []catalog.Beat{{Session: "s0", Seen: at(50), Idle: -1, Frames: -1}}); err != nil { // says nothing new
+		t.Fatal(err)
 	}
 	if err := c.MarkSilent(ctx, "s1", at(3)); err != nil {
 		t.Fatal(err)
@@ -98,4 +106,33 @@ func testJobMedia(t *testing.T, open opener) {
 	if e, err := c.Encoder(ctx, "e1"); err != nil || e.ID != "e1" {
 		t.Error(e, err)
 	}
+}
+
+func testTerms(t *testing.T, open opener) {
+	all, ctx := openSeveral(open), t.Context()
+	create(t, all[0], "a")
+	term, mine, err := all[0].TakeDuty(ctx, "watch", "a", at(0), at(10))
+	if err != nil || !mine {
+		t.Fatal(mine, err)
+	}
+	first := all[0].UnderTerm(ctx, "watch", term)
+	if err := all[0].MarkSilent(first, "a", at(1)); err != nil {
+		t.Fatal(err)
+	}
+	// The lease has run out, but nobody has taken the duty: nothing is lost yet.
+	if err := all[0].MarkSilent(first, "a", at(2)); err != nil {
+		t.Fatal(err)
+	}
+	next, mine, err := all[1].TakeDuty(ctx, "watch", "b", at(20), at(30))
+	if err != nil || !mine || next == term {
+		t.Fatal(next, mine, err)
+	}
+	wantErr(t, all[0].LoseSession(first, "a", at(21), "frozen"), catalog.ErrDutyLost)
+	if s, err := all[2].Session(ctx, "a"); err != nil || !s.Lost.IsZero() {
+		t.Error(s, err)
+	}
+	if err := all[1].MarkSilent(all[1].UnderTerm(ctx, "watch", next), "a", time.Time{}); err != nil {
+		t.Error(err)
+	}
+	wantErr(t, all[0].MarkSilent(all[0].UnderTerm(ctx, "none", 1), "a", at(3)), sql.ErrNoRows)
 }

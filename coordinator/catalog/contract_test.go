@@ -55,6 +55,7 @@ var contract = map[string]func(t *testing.T, open opener){
 	"agents are heard of":                 testAgents,
 	"jobs tell of their media":            testJobMedia,
 	"a duty has one holder":               testDuties,
+	"a lost duty's writes are refused":    testTerms,
 	"sessions take turns":                 testTurns,
 	"priorities go first":                 testPriorities,
 	"pools are kept apart":                testPools,

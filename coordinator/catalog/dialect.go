@@ -18,6 +18,8 @@ type dialect struct {
 	// lock is what a SELECT ends with whose rows are changed next, so that nobody changes them in between; skip is the same
 	// for rows of which any will do.
 	lock, skip string
+	// share is what a SELECT ends with whose rows nobody is to change until the transaction ends.
+	share string
 	// alone makes a transaction the only one that migrates; empty where every writer is alone.
 	alone string
 	// settle is what makes the most of a database that has changed much.
@@ -41,7 +43,7 @@ const migrationLock = 7_306_283_912_474_101
 
 func postgresDialect() dialect {
 	return dialect{
-		name: "postgres", lock: " FOR NO KEY UPDATE", skip: " FOR NO KEY UPDATE SKIP LOCKED", passing: passing, severed: severed,
+		name: "postgres", lock: " FOR NO KEY UPDATE", skip: " FOR NO KEY UPDATE SKIP LOCKED", share: " FOR SHARE", passing: passing, severed: severed,
 		alone:  fmt.Sprintf("SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock(%d)", migrationLock),
 		settle: "VACUUM ANALYZE", view: &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead},
 	}
@@ -143,7 +145,11 @@ func (c *Catalog) updateOnce(ctx context.Context, f func(tx *txn) error) error {
 	if err != nil {
 		return err
 	}
-	if err := f(&txn{Tx: tx, dialect: c.dialect, lock: c.dialect.lock}); err != nil {
+	t := &txn{Tx: tx, dialect: c.dialect, lock: c.dialect.lock}
+	if err = checkTerm(ctx, t); err == nil {
+		err = f(t)
+	}
+	if err != nil {
 		return errors.Join(err, ignoreDone(tx.Rollback()))
 	}
 	if err := tx.Commit(); err != nil {

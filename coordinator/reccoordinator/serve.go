@@ -14,6 +14,7 @@ import (
 
 	"github.com/recfleet/recfleet/coordinator"
 	"github.com/recfleet/recfleet/coordinator/catalog"
+	"github.com/recfleet/recfleet/coordinator/duty"
 	"github.com/recfleet/recfleet/internal/bus"
 	"github.com/recfleet/recfleet/internal/filelock"
 	"github.com/recfleet/recfleet/internal/identity"
@@ -51,6 +52,10 @@ func (s settings) serve(ctx context.Context, stdout, stderr io.Writer) error {
 		return program.BadInput(err)
 	}
 	defer stopReload()
+	name, err := duty.OpenName(filepath.Join(s.dataDir, "name")) // not with what coordinators share
+	if err != nil {
+		return program.BadInput(err)
+	}
 	authority, err := identity.OpenAuthority(identityDir(s.dataDir))
 	if err != nil {
 		return program.BadInput(err)
@@ -89,7 +94,7 @@ func (s settings) serve(ctx context.Context, stdout, stderr io.Writer) error {
 		disks = append(disks, location.Dir)
 	}
 	err = coordinator.Run(ctx, coordinator.Config{
-		CatalogPath: at, ManifestKey: s.manifestKeyFile(), Broker: broker, Store: store, Location: location, Listener: listener,
+		CatalogPath: at, Name: name, ManifestKey: s.manifestKeyFile(), Broker: broker, Store: store, Location: location, Listener: listener,
 		TLS:    &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS13},
 		Tokens: tokens, Logger: logger, FrameRate: s.frameRate, SegmentLength: s.segmentLength, GiveUp: s.giveUp, UnsafeBroker: s.unsafeBroker,
 		FreeBytes: coordinator.DiskSpace(disks...), Metrics: metricsListener, Policy: policy, Reload: reload,

@@ -144,7 +144,7 @@ func Run(ctx context.Context, cfg Config) error {
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		return coordinator.Run(serving, coordinator.Config{
-			CatalogPath: cfg.path("catalog.db"), ManifestKey: filepath.Join(cfg.path("identity"), "manifest.key"), Broker: broker, Store: store, Location: location, Listener: listener, TLS: serverTLS,
+			CatalogPath: cfg.path("catalog.db"), Name: "standalone", ManifestKey: filepath.Join(cfg.path("identity"), "manifest.key"), Broker: broker, Store: store, Location: location, Listener: listener, TLS: serverTLS,
 			Tokens: tokens, FrameRate: cfg.FrameRate, SegmentLength: cfg.SegmentLength, GiveUp: cfg.GiveUp, FreeBytes: coordinator.DiskSpace(cfg.DataDir),
 			Metrics: metricsListener, Registry: registry,
 			Policy: rules, Reload: cfg.Reload, Logger: cfg.Logger.Named("coordinator"), Ready: func() { cfg.Ready(address) },

@@ -1,0 +1,2 @@
+-- Pictures that the agent has taken so far.
+ALTER TABLE agents ADD COLUMN frames BIGINT NOT NULL DEFAULT 0;
