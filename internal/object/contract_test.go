@@ -37,6 +37,7 @@ func contract(t *testing.T, b backend) {
 	t.Run("BodyFails", func(t *testing.T) { testBodyFails(t, b.open(t)) })
 	t.Run("Canceled", func(t *testing.T) { testCanceled(t, b.open(t)) })
 	t.Run("Check", func(t *testing.T) { testCheck(t, b.open(t)) })
+	t.Run("Delete", func(t *testing.T) { testDelete(t, b.open(t)) })
 	t.Run("FlippedByte", func(t *testing.T) { testFlippedByte(t, b) })
 }
 

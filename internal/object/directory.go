@@ -120,23 +120,42 @@ func (d *directory) put(ctx context.Context, key string, body io.ReadSeeker, opt
 	if err != nil {
 		return Info{}, err
 	}
-	if err := d.root.MkdirAll(path.Dir(key), dirMode); err != nil {
-		if errors.Is(err, syscall.ENOTDIR) || errors.Is(err, fs.ErrExist) {
-			return Info{}, fmt.Errorf("%w: a folder of the key is an object", ErrExists)
-		}
-		return Info{}, unavailable(err)
-	}
-	// A link is refused when the name is taken, by whomever: the one moment in which an object comes to be.
-	if err := d.root.Link(temp, key); errors.Is(err, fs.ErrExist) {
+	if err := d.link(temp, key); errors.Is(err, fs.ErrExist) {
 		return info, d.settle(ctx, info)
 	} else if err != nil {
-		return Info{}, unavailable(err)
+		return Info{}, err
 	}
 	if err := d.syncDirs(path.Dir(key)); err != nil {
 		return Info{}, err
 	}
 	d.keepSum(info)
 	return info, nil
+}
+
+// linkTries is how often a folder is made anew that a Delete removed because it was empty.
+const linkTries = 10
+
+// link gives a whole file its name. It is refused when the name is taken, by whomever: the one moment in which an object comes
+// to be.
+func (d *directory) link(temp, key string) error {
+	for try := 1; ; try++ {
+		if err := d.root.MkdirAll(path.Dir(key), dirMode); err != nil {
+			if errors.Is(err, syscall.ENOTDIR) || errors.Is(err, fs.ErrExist) {
+				return fmt.Errorf("%w: a folder of the key is an object", ErrExists)
+			}
+			if try < linkTries && errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			return unavailable(err)
+		}
+		err := d.root.Link(temp, key)
+		if err == nil || errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		if try == linkTries || !errors.Is(err, fs.ErrNotExist) {
+			return unavailable(err)
+		}
+	}
 }
 
 // settle decides a Put whose key is taken: success when the object on the disk has the same bytes.

@@ -6,7 +6,7 @@
 //
 // What always holds, for the directory and for S3 alike:
 //   - An object is written once. Putting the same content again succeeds and changes nothing; putting other content
-//     under a key that exists is refused with ErrExists. Nothing here overwrites or deletes an object.
+//     under a key that exists is refused with ErrExists. Nothing here overwrites an object, and only Delete deletes one.
 //   - An object is visible whole or not at all.
 //   - After Put returned nil the object is durable: synced to disk, or acknowledged by the bucket.
 //   - A read of a whole object whose SHA-256 is known ends with ErrDigest instead of io.EOF when the bytes are not
@@ -14,7 +14,8 @@
 //   - No key, and no value a template was given, leads outside the location's root.
 //
 // On S3 an object is one PutObject, so at most 5 GiB; the rights it takes are s3:PutObject, s3:GetObject (also to learn
-// whether a refused put had the same content) and s3:ListBucket (without it a missing object looks like a refusal).
+// whether a refused put had the same content) and s3:ListBucket (without it a missing object looks like a refusal). Who deletes
+// needs s3:DeleteObject, s3:DeleteObjectVersion and s3:ListBucketVersions as well.
 package object
 
 import (
@@ -93,6 +94,9 @@ type Store interface {
 	// an error last, if any. An empty prefix lists everything; objects put there by others under keys that ValidKey
 	// refuses are left out.
 	List(ctx context.Context, prefix string) iter.Seq2[Info, error]
+	// Delete removes an object for ever: where the bucket keeps versions, all of them. It is idempotent: what is not there is
+	// deleted. Errors: ErrUnavailable, also where the caller has no right or the object is locked, and ErrKey.
+	Delete(ctx context.Context, key string) error
 	// Check writes to the root and says in one line why it cannot be used. Idempotent; meant for start-up.
 	Check(ctx context.Context) error
 	// Close gives back what the store holds open. No other method may be called afterwards.
