@@ -21,6 +21,7 @@ import (
 	"github.com/recfleet/recfleet/coordinator/ingest"
 	"github.com/recfleet/recfleet/coordinator/jobs"
 	"github.com/recfleet/recfleet/coordinator/purge"
+	"github.com/recfleet/recfleet/coordinator/retention"
 	"github.com/recfleet/recfleet/coordinator/sessions"
 	"github.com/recfleet/recfleet/coordinator/watch"
 	"github.com/recfleet/recfleet/coordinator/web"
@@ -32,6 +33,8 @@ type parts struct {
 	watch  *watch.Watch
 	finish *finish.Finish
 	purge  *purge.Purge
+
+	retention *retention.Retention
 
 	appstream *appstream.Watch // nil without a policy
 	beats     *beats.Beats
@@ -107,6 +110,7 @@ func (c Config) build(store *catalog.Catalog, key ed25519.PrivateKey) (p *parts,
 	}
 	p.finish = finish.New(store, c.Broker, c.Store, key, c.Logger.Named("finish"))
 	p.purge = purge.New(store, c.Broker, c.Logger.Named("purge"))
+	p.retention = retention.New(store, c.Store, c.Broker, c.Logger.Named("retention"))
 	p.board = jobs.New(jobs.Config{
 		Catalog: store, Archive: c.Store, Lease: c.Lease, Logger: c.Logger.Named("jobs"),
 		Ended: func() {
@@ -135,7 +139,7 @@ func (c Config) build(store *catalog.Catalog, key ed25519.PrivateKey) (p *parts,
 		Health: p.ops.status, Calls: p.ops.calls,
 		Catalog: store, Board: p.board, Grants: c.Broker, Store: c.Store, Location: c.Location, Access: control,
 		Credentials: front.Credentials(), Encode: c.Encode, Lease: c.Lease, Logger: c.Logger.Named("api"),
-		PublicKey: key.Public().(ed25519.PublicKey), Deleted: func() {}, Closing: p.closing, Heard: p.beats.Synced,
+		PublicKey: key.Public().(ed25519.PublicKey), Deleted: p.retention.Due.Raise, Closing: p.closing, Heard: p.beats.Synced,
 		Sessions: sessions.New(sessions.Config{
 			Catalog: store, Bus: c.Broker, Ingest: custody, Space: c.space, Policy: c.Policy.Current, Seen: p.beats.Seen, Ended: p.finish.Due.Raise,
 			Settings: sessions.Settings{FrameRate: c.FrameRate, SegmentLength: c.SegmentLength, SegmentBytes: c.SegmentBytes, Template: c.Location.Template},

@@ -189,7 +189,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		group.Go(func() error { return run(running) })
 	}
 	for name, run := range map[string]func(context.Context) error{
-		"watch": p.watching, "finish": p.finish.Run, "purge": p.purge.Run, "rescue": p.board.Rescue,
+		"watch": p.watching, "finish": p.finish.Run, "purge": p.purge.Run, "rescue": p.board.Rescue, "retention": p.retention.Run,
 	} {
 		group.Go(func() error { return p.singles(name).Run(running, run) })
 	}
