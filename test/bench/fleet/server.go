@@ -51,7 +51,7 @@ type order struct {
 type question struct {
 	Profile string        // take a CPU profile into this file for as long as Length
 	Length  time.Duration // 0 ends at once
-	Heap    string        // write the heap's profile into this file
+	Heap    string        // write the heap's profile into this file, and what goroutines wait for beside it
 }
 
 // answer is a server's line for its start and for every question.
@@ -126,6 +126,14 @@ func (q question) profile() error {
 			return err
 		}
 		defer f.Close()
+		waiting, err := os.Create(q.Heap + ".goroutines")
+		if err != nil {
+			return err
+		}
+		defer waiting.Close()
+		if err := pprof.Lookup("goroutine").WriteTo(waiting, 1); err != nil {
+			return err
+		}
 		runtime.GC()
 		return pprof.Lookup("heap").WriteTo(f, 0)
 	}
