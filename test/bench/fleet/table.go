@@ -52,7 +52,7 @@ func pair(s spread) string {
 	if len(s) == 0 {
 		return "none"
 	}
-	return fmt.Sprintf("%s / %s", ms(s.percentile(50)), ms(s.percentile(99)))
+	return fmt.Sprintf("%s / %s", span(s.percentile(50)), span(s.percentile(99)))
 }
 
 func turns(rates []float64) string {
@@ -63,7 +63,12 @@ func turns(rates []float64) string {
 	return fmt.Sprintf("%.0f (%s)", mean(rates), strings.Join(each, ", "))
 }
 
-func ms(d time.Duration) string { return fmt.Sprintf("%.3g ms", float64(d.Microseconds())/1000) }
+func span(d time.Duration) string {
+	if d >= time.Second {
+		return fmt.Sprintf("%.3g s", d.Seconds())
+	}
+	return fmt.Sprintf("%.3g ms", float64(d.Microseconds())/1000)
+}
 
 func cores(r result, c [3]float64) string {
 	if !r.variant.apart {
