@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -30,7 +31,13 @@ import (
 	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if settings := os.Getenv(childVariable); settings != "" {
+		fmt.Fprintln(os.Stderr, runChild(settings))
+		os.Exit(1)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // world is everything around a coordinator: a broker, an archive, identities. Coordinators come and go in it.
 type world struct {
