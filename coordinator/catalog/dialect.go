@@ -5,11 +5,12 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/url"
 	"path/filepath"
 	"time"
 
-	_ "modernc.org/sqlite" // the driver named "sqlite"
+	sqlitedriver "modernc.org/sqlite" // the driver named "sqlite"
 )
 
 // dialect is in what the databases differ.
@@ -35,7 +36,14 @@ type dialect struct {
 // sqlite has one writer, which is alone with the tables.
 func sqlite() dialect {
 	never := func(error) bool { return false }
-	return dialect{name: "sqlite", settle: "PRAGMA optimize", passing: never, severed: never}
+	return dialect{name: "sqlite", settle: "PRAGMA optimize", passing: busy, severed: never}
+}
+
+// busy reports whether SQLite was not waited for: two that open a new file stand in each other's way at once.
+func busy(err error) bool {
+	const code = 5 // SQLITE_BUSY; the higher bits say more
+	var told *sqlitedriver.Error
+	return errors.As(err, &told) && told.Code()&0xff == code
 }
 
 // The number of the lock is any that nobody else uses.
@@ -59,8 +67,12 @@ func (l Location) open() (dialect, *sql.DB, *sql.DB, error) {
 		if err != nil {
 			return dialect{}, nil, nil, fmt.Errorf("%w: %w", ErrLocation, err)
 		}
-		// What a filter matches differs so much from value to value that one plan does not serve all.
-		read, err := connector(l.postgres, settings(map[string]string{"plan_cache_mode": "force_custom_plan", "jit": "off"}))
+		// What a filter matches differs so much from value to value that one plan does not serve all. No page is worth reading a
+		// whole table, which the planner would where it guesses that most of it matches, or compiling a query; and disks that
+		// are slow at single pages are not what a catalog lies on.
+		read, err := connector(l.postgres, settings(map[string]string{
+			"plan_cache_mode": "force_custom_plan", "jit": "off", "enable_seqscan": "off", "random_page_cost": "1.1",
+		}))
 		if err != nil {
 			return dialect{}, nil, nil, fmt.Errorf("%w: %w", ErrLocation, err)
 		}
@@ -121,6 +133,8 @@ type txn struct {
 	dialect dialect
 	// lock ends a SELECT of what the transaction may change; empty where it only reads.
 	lock string
+	// part is that of the tallies that the transaction adds to.
+	part int
 }
 
 // tries is how often a transaction is tried that others stand in the way of.
@@ -145,7 +159,7 @@ func (c *Catalog) updateOnce(ctx context.Context, f func(tx *txn) error) error {
 	if err != nil {
 		return err
 	}
-	t := &txn{Tx: tx, dialect: c.dialect, lock: c.dialect.lock}
+	t := &txn{Tx: tx, dialect: c.dialect, lock: c.dialect.lock, part: rand.IntN(tallyParts)}
 	if err = checkTerm(ctx, t); err == nil {
 		err = f(t)
 	}

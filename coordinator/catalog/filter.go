@@ -118,6 +118,11 @@ func (s *statement) add(format string, args ...any) { fmt.Fprintf(s, format, arg
 // endOrder is when a session ended, the end of all times where it has not; there is an index of it.
 const endOrder = `(CASE WHEN end_time = 0 THEN 9223372036854775807 ELSE end_time END)`
 
+// timeless reports whether the filter asks nothing about ends.
+func (f Filter) timeless() bool {
+	return f.ActiveAt.IsZero() && f.EndedAfter.IsZero() && f.EndedBefore.IsZero()
+}
+
 // times are the conditions on ends, which are not part of a query.
 func (f Filter) times(s *statement) (conditions []string) {
 	if !f.EndedAfter.IsZero() {

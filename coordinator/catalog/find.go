@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math"
 	"strings"
@@ -38,7 +39,7 @@ func (s search) positions(ctx context.Context) ([]int64, error) {
 	if low >= high {
 		return nil, nil
 	}
-	if s.filter.ActiveAt.IsZero() && s.filter.EndedAfter.IsZero() && s.filter.EndedBefore.IsZero() {
+	if s.filter.timeless() {
 		return s.byStart(ctx, low, high)
 	}
 	return s.byTime(ctx, low, high)
@@ -94,11 +95,11 @@ func (s search) byStart(ctx context.Context, low, high int64) ([]int64, error) {
 	return s.numbers(ctx, &q)
 }
 
-// fleetAndMore reports whether a fleet and a stack are asked for, or a fleet and a state, and no more: there are indexes.
+// fleetAndMore reports whether a fleet and a stack, a user or a state are asked for, and no more: there are indexes.
 func (s search) fleetAndMore() bool {
 	f := s.filter
 	return f.Fleet != "" && f.Text == "" && !f.Deleted &&
-		(f.Stack != "" && len(f.fields()) == 2 && len(f.States) == 0 || len(f.fields()) == 1 && len(f.States) == 1)
+		((f.Stack != "" || f.User != "") && len(f.fields()) == 2 && len(f.States) == 0 || len(f.fields()) == 1 && len(f.States) == 1)
 }
 
 // byField reads an index that has what the filter selects, in order.
@@ -197,10 +198,11 @@ func (s search) byFewEnds(ctx context.Context, low, high int64) ([]int64, error)
 	if f.Text != "" || f.EndedAfter.IsZero() && f.EndedBefore.IsZero() {
 		return nil, nil
 	}
+	const most = 500 // for more the classes are as quick
 	var count statement
-	count.add("SELECT COUNT(*) FROM (SELECT 1 FROM sessions WHERE %s LIMIT %d) AS few", s.ended(&count), s.budget+1)
+	count.add("SELECT COUNT(*) FROM (SELECT 1 FROM sessions WHERE %s LIMIT %d) AS few", s.ended(&count), min(s.budget, most)+1)
 	n, err := s.numbers(ctx, &count)
-	if err != nil || n[0] > int64(s.budget) {
+	if err != nil || n[0] > int64(min(s.budget, most)) {
 		return nil, err
 	}
 	var q statement
@@ -231,6 +233,9 @@ func (s search) sorted(ctx context.Context) ([]int64, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.inOrderOfEnds() {
+		return s.through(ctx, key, after)
+	}
 	few := s
 	few.filter.Order, few.from, few.limit = OrderStart, nil, s.budget+1
 	found, err := few.positions(ctx)
@@ -243,17 +248,42 @@ func (s search) sorted(ctx context.Context) ([]int64, error) {
 	return s.through(ctx, key, after)
 }
 
+// inOrderOfEnds reports whether an index has all that is asked for in the order of ends.
+func (s search) inOrderOfEnds() bool {
+	f := s.filter
+	timed := !f.ActiveAt.IsZero() || !f.StartedAfter.IsZero() || !f.StartedBefore.IsZero()
+	if f.Order != OrderEnd || timed || f.Deleted || f.Text != "" {
+		return false
+	}
+	fields := f.fields()
+	return len(fields) == 0 && len(f.States) == 0 || len(fields) == 1 && (f.Fleet != "" || f.Stack != "")
+}
+
 // sortThese sorts sessions that are known to match.
 func (s search) sortThese(ctx context.Context, key string, after any, positions []int64) ([]int64, error) {
 	if len(positions) == 0 {
 		return nil, nil
 	}
 	var q statement
-	q.add("SELECT s.position FROM sessions s WHERE s.position IN (%d", positions[0])
-	for _, p := range positions[1:] {
-		q.add(", %d", p)
+	if f := s.filter; f.Text == "" && len(f.fields()) == 0 && len(f.States) == 0 && f.timeless() { // all of a time
+		low, high := positions[0], positions[0]
+		for _, p := range positions {
+			low, high = min(low, p), max(high, p)
+		}
+		conditions := append(f.columns(&q), "s.position >= "+q.arg(low), "s.position <= "+q.arg(high), s.later(&q, key, after))
+		q.add("SELECT s.position FROM sessions s WHERE %s ORDER BY %s %s, s.position + 0 %s LIMIT %d", strings.Join(conditions, " AND "), key, s.way(), s.way(), s.limit)
+		return s.numbers(ctx, &q)
 	}
-	q.add(") AND %s ORDER BY %s %s, s.position %s LIMIT %d", s.later(&q, key, after), key, s.way(), s.way(), s.limit)
+	if s.tx.dialect.name == "sqlite" {
+		list, err := json.Marshal(positions)
+		if err != nil {
+			return nil, err
+		}
+		q.add("SELECT s.position FROM json_each(%s) AS these CROSS JOIN sessions s ON s.position = these.value", q.arg(string(list)))
+	} else {
+		q.add("SELECT s.position FROM unnest(CAST(%s AS BIGINT[])) AS these (position) JOIN sessions s ON s.position = these.position", q.arg(positions))
+	}
+	q.add(" WHERE %s ORDER BY %s %s, s.position %s LIMIT %d", s.later(&q, key, after), key, s.way(), s.way(), s.limit)
 	return s.numbers(ctx, &q)
 }
 
@@ -304,18 +334,29 @@ func (s search) through(ctx context.Context, key string, after any) ([]int64, er
 	q.add("SELECT s.position FROM sessions s")
 	if s.tx.dialect.name == "sqlite" {
 		index := "sessions_by_user"
-		if s.filter.Order == OrderEnd {
+		switch {
+		case s.filter.Order != OrderEnd:
+		case s.filter.Fleet != "" && !s.filter.Deleted:
+			index = "sessions_kept_by_fleet_and_end"
+		case s.filter.Stack != "" && !s.filter.Deleted:
+			index = "sessions_kept_by_stack_and_end"
+		default:
 			index = "sessions_by_end"
 		}
 		q.add(" INDEXED BY %s", index) // it would rather sort a whole fleet
 	}
 	conditions := s.conditions(&q) + " AND " + s.later(&q, key, after)
+	if s.filter.Order == OrderEnd {
+		if ended := s.ended(&q); ended != "" {
+			conditions += " AND " + ended
+		}
+	}
 	switch {
 	case s.filter.Text == "":
 	case s.tx.dialect.name == "sqlite":
 		conditions += " AND s.position IN (SELECT rowid FROM session_search WHERE session_search MATCH " + q.arg(s.tx.dialect.match(s.query)) + ")"
 	default:
-		q.add(" JOIN session_search t ON t.position = s.position AND t.%s", s.matching(&q))
+		q.add(" JOIN session_search t ON t.position = s.position AND %s", s.matching(&q))
 	}
 	q.add(" WHERE %s ORDER BY %s %s, s.position %s LIMIT %d", conditions, key, s.way(), s.way(), s.limit)
 	return s.numbers(ctx, &q)

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// The tallies; see migration 8.
+// The tallies; see migrations 8 and 14.
 const (
 	tallyGap     = "gap"     // by cause
 	tallySegment = "segment" // by the party that sealed it
@@ -19,22 +19,30 @@ const (
 	otherLabel = "other"
 )
 
+// tallyParts is how many rows a tally is spread over, one of which a transaction adds to.
+const tallyParts = 16
+
 // tally adds to a running total in the transaction that makes what it counts.
 func tally(ctx context.Context, tx *txn, name, label string, amount time.Duration) error {
-	n, err := exec(ctx, tx, `UPDATE tallies SET times = times + 1, amount = amount + $1 WHERE name = $2 AND label = $3`, int64(amount), name, label)
+	n, err := exec(ctx, tx, `UPDATE tally_parts SET times = times + 1, amount = amount + $1 WHERE name = $2 AND label = $3 AND part = $4`,
+		int64(amount), name, label, tx.part)
 	if err != nil || n > 0 {
 		return err
 	}
-	var labels int
-	if err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM tallies WHERE name = $1`, name).Scan(&labels); err != nil {
+	var others int
+	var known bool
+	if err := tx.QueryRowContext(ctx, `
+		SELECT COUNT(DISTINCT label), COALESCE(MAX(CASE WHEN label = $2 THEN 1 ELSE 0 END), 0) = 1 FROM tally_parts WHERE name = $1`,
+		name, label).Scan(&others, &known); err != nil {
 		return err
 	}
-	if labels >= maxLabels {
+	if !known && others >= maxLabels {
 		label = otherLabel
 	}
 	_, err = exec(ctx, tx, `
-		INSERT INTO tallies (name, label, times, amount) VALUES ($1, $2, 1, $3)
-		ON CONFLICT (name, label) DO UPDATE SET times = tallies.times + 1, amount = tallies.amount + excluded.amount`, name, label, int64(amount))
+		INSERT INTO tally_parts (name, label, part, times, amount) VALUES ($1, $2, $3, 1, $4)
+		ON CONFLICT (name, label, part) DO UPDATE SET times = tally_parts.times + 1, amount = tally_parts.amount + excluded.amount`,
+		name, label, tx.part, int64(amount))
 	return err
 }
 

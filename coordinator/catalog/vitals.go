@@ -129,7 +129,7 @@ func (v *Vitals) readTallies(ctx context.Context, tx *txn, _ time.Time) error {
 			v.Rescues += t.Times
 		}
 		return nil
-	}, `SELECT name, label, times, amount FROM tallies`)
+	}, `SELECT name, label, CAST(SUM(times) AS BIGINT), CAST(SUM(amount) AS BIGINT) FROM tally_parts GROUP BY name, label`)
 }
 
 // FinalSessions counts the sessions whose state is final, by state. What it costs grows with their number: some 40 ms for a

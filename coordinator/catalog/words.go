@@ -105,6 +105,13 @@ func (q query) and(terms ...string) query {
 	return append(q[:len(q):len(q)], clause)
 }
 
+// stems reports whether any of it is the beginning of words.
+func (q query) stems() bool {
+	return slices.ContainsFunc(q, func(clause []term) bool {
+		return slices.ContainsFunc(clause, func(t term) bool { return t.stem })
+	})
+}
+
 // asked reads what a person looks for: words, of which a session has all, one with * at its end as its beginning.
 func asked(text string) (query, error) {
 	var q query

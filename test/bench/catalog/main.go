@@ -95,6 +95,9 @@ func measure(ctx context.Context, cfg config, engine string) (r result, err erro
 	switch {
 	case errors.Is(err, catalog.ErrConflict):
 		log.Printf("%s: the sessions are there", engine)
+		if err := c.Tidy(ctx); err != nil { // as after each day
+			return r, err
+		}
 	case err != nil:
 		return r, err
 	default:
