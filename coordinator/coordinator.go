@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/recfleet/recfleet/coordinator/api"
@@ -33,7 +34,6 @@ import (
 	"github.com/recfleet/recfleet/coordinator/sessions"
 	"github.com/recfleet/recfleet/internal/bus"
 	"github.com/recfleet/recfleet/internal/identity"
-	"github.com/recfleet/recfleet/internal/metrics"
 	"github.com/recfleet/recfleet/internal/object"
 )
 
@@ -84,7 +84,7 @@ type Config struct {
 	// none.
 	Metrics net.Listener
 	// Registry takes what is counted; one of its own where it is nil.
-	Registry *metrics.Registry
+	Registry *prometheus.Registry
 	// UnsafeBroker accepts a broker that acknowledges what is not on its disk.
 	UnsafeBroker bool
 }
@@ -189,7 +189,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		group.Go(func() error { return run(running) })
 	}
 	for name, run := range map[string]func(context.Context) error{
-		"watch": p.watching, "finish": p.finish.Run, "purge": p.purge.Run, "rescue": p.board.Rescue, "retention": p.retention.Run,
+		"watch": p.watching, "finish": p.finish.Run, "purge": p.purge.Run, "rescue": p.board.Rescue, "retention": p.retention.Run, "tidy": p.tidy.Run,
 	} {
 		group.Go(func() error { return p.singles(name).Run(running, run) })
 	}

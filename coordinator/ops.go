@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 	grpchealth "google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
@@ -15,6 +16,7 @@ import (
 	opsmetrics "github.com/recfleet/recfleet/coordinator/ops/metrics"
 	"github.com/recfleet/recfleet/internal/bus"
 	"github.com/recfleet/recfleet/internal/metrics"
+	"github.com/recfleet/recfleet/internal/version"
 )
 
 // How often the parts are looked at, and how long one may take to answer.
@@ -28,7 +30,7 @@ const (
 
 // ops is what tells how the coordinator stands.
 type ops struct {
-	registry *metrics.Registry
+	registry *prometheus.Registry
 	calls    *opsmetrics.Calls
 	health   *health.Health
 	drift    *drift.Drift
@@ -38,7 +40,7 @@ type ops struct {
 func (c Config) buildOps(store *catalog.Catalog, turned func() time.Time) ops {
 	o := ops{registry: c.Registry, status: grpchealth.NewServer()}
 	if o.registry == nil {
-		o.registry = metrics.New()
+		o.registry = metrics.New("recfleet", version.Version)
 	}
 	o.drift = drift.New([]drift.Source{drift.Broker(bus.NewAudit(c.Broker, c.UnsafeBroker), store), drift.Archive(c.Store)}, c.Logger.Named("drift"))
 	checks := []health.Check{
@@ -78,7 +80,7 @@ func (o ops) run(ctx context.Context, c Config) error {
 	group.Go(func() error { return o.drift.Run(running) })
 	if c.Metrics != nil {
 		group.Go(func() error {
-			return o.registry.Serve(running, c.Metrics, o.health.Handler(true, http.NotFoundHandler()), c.Logger.Named("metrics"))
+			return metrics.Serve(running, c.Metrics, o.registry, o.health.Handler(true, http.NotFoundHandler()), c.Logger.Named("metrics"))
 		})
 	}
 	return group.Wait()

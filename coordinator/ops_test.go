@@ -157,7 +157,7 @@ func TestMetricsFollowASession(t *testing.T) {
 	}
 	has(`recfleet_sessions{state="recording"} 1`, `recfleet_sessions{state="complete"} 0`, `recfleet_backlog_media_seconds{pool="any"} 6`,
 		`recfleet_jobs{state="available"} 1`, "recfleet_receipts_total 1", "recfleet_receipt_media_seconds_total 6",
-		`grpc_server_handled_total{grpc_service="recfleet.v1.AgentService",grpc_method="StartSession",grpc_code="OK"} 2`,
+		`grpc_server_handled_total{grpc_code="OK",grpc_method="StartSession",grpc_service="recfleet.v1.AgentService"} 2`,
 		`recfleet_part_up{part="bus"} 1`, `recfleet_config_drift{part="broker"} 0`, "recfleet_sessions_unrecorded 0")
 	if _, err := o.rpc().Sync(t.Context(), &recfleetv1.AgentServiceSyncRequest{SessionId: a.session, UserIdle: durationpb.New(-1)}); status.Code(err) != codes.InvalidArgument {
 		t.Error(err)
@@ -166,7 +166,7 @@ func TestMetricsFollowASession(t *testing.T) {
 	newEncoder(o.world).work(1)
 	o.await(a.session, recfleetv1.SessionState_SESSION_STATE_COMPLETE)
 	has(`recfleet_sessions{state="recording"} 0`, `recfleet_jobs{state="available"} 0`, "recfleet_oldest_unencoded_age_seconds 0",
-		`grpc_server_handled_total{grpc_service="recfleet.v1.AgentService",grpc_method="Sync",grpc_code="InvalidArgument"} 1`)
+		`grpc_server_handled_total{grpc_code="InvalidArgument",grpc_method="Sync",grpc_service="recfleet.v1.AgentService"} 1`)
 }
 
 // What the server can do is told to admins only.

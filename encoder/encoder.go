@@ -15,12 +15,12 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 
 	"github.com/recfleet/recfleet/encoder/worker"
 	"github.com/recfleet/recfleet/internal/bus"
 	"github.com/recfleet/recfleet/internal/ffmpeg"
-	"github.com/recfleet/recfleet/internal/metrics"
 	"github.com/recfleet/recfleet/internal/object"
 	"github.com/recfleet/recfleet/internal/version"
 	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
@@ -47,7 +47,7 @@ type Config struct {
 	// Stall is how long FFmpeg may take for one picture; 2 min.
 	Stall time.Duration
 	// Registry takes what is counted; one of its own where it is nil.
-	Registry *metrics.Registry
+	Registry *prometheus.Registry
 	// Ready, where set, is called once when the coordinator has answered and the bus is reached.
 	Ready func()
 
@@ -84,7 +84,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.Version = version.Version
 	}
 	if c.Registry == nil {
-		c.Registry = metrics.New()
+		c.Registry = prometheus.NewRegistry()
 	}
 	if c.Ready == nil {
 		c.Ready = func() {}

@@ -73,7 +73,7 @@ func (p *pool) work(working, leased context.Context, w *worker.Worker, h *held, 
 		}
 	}
 	if errors.Is(err, errLeaseLost) {
-		p.count.jobs.Add(1, resultLost)
+		p.count.ended(resultLost, 1)
 		logger.Warn("lease lost", "frames", h.frames.Load())
 		return
 	}
@@ -81,7 +81,7 @@ func (p *pool) work(working, leased context.Context, w *worker.Worker, h *held, 
 	if failure := (*worker.Failure)(nil); errors.As(err, &failure) {
 		cause = failure.Cause
 	}
-	p.count.jobs.Add(1, cause.String())
+	p.count.ended(cause.String(), 1)
 	logger.Warn("job failed", "cause", cause.String(), "error", err)
 	reason := detail(err)
 	err = p.report(working, leased, func(ctx context.Context) error {

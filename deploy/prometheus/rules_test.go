@@ -2,6 +2,7 @@
 package prometheus_test
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"regexp"
@@ -10,22 +11,73 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
 	"sigs.k8s.io/yaml"
 
+	"github.com/recfleet/recfleet/coordinator/catalog"
+	"github.com/recfleet/recfleet/coordinator/ops/drift"
 	opsmetrics "github.com/recfleet/recfleet/coordinator/ops/metrics"
 	"github.com/recfleet/recfleet/encoder"
 	"github.com/recfleet/recfleet/internal/metrics"
 )
 
+// told is a metric as the programs tell it.
+type told struct {
+	name, help, kind string
+	labels           []string
+}
+
+// tell has the programs tell all they can.
+func tell(t *testing.T) (all []told) {
+	t.Helper()
+	registry := metrics.New("recfleet", "v")
+	calls := opsmetrics.New(registry, opsmetrics.Config{
+		Catalog: stand{}, Down: func() map[string]error { return nil }, Parts: []string{"bus"}, Logger: hclog.NewNullLogger(),
+		Drift: func() ([]drift.Finding, time.Time) { return nil, time.Now() },
+	})
+	if _, err := calls.Unary(t.Context(), nil, &grpc.UnaryServerInfo{FullMethod: "/s/m"}, func(context.Context, any) (any, error) { return nil, nil }); err != nil {
+		t.Fatal(err)
+	}
+	families, err := prometheus.Gatherers{registry, encoder.Families()}.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		one := told{name: f.GetName(), help: f.GetHelp(), kind: f.GetType().String()}
+		for _, l := range f.GetMetric()[0].GetLabel() {
+			one.labels = append(one.labels, l.GetName())
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
+// stand is a catalog in which there is some of everything.
+type stand struct{}
+
+func (stand) Vitals(context.Context, time.Time) (catalog.Vitals, error) {
+	return catalog.Vitals{
+		Sessions: map[catalog.SessionState]int{catalog.SessionRecording: 1}, Jobs: map[catalog.JobState]int{catalog.JobAvailable: 1},
+		Backlog: map[string]time.Duration{"": 1}, Gaps: map[string]catalog.Tally{"c": {Times: 1}},
+	}, nil
+}
+
+func (stand) FinalSessions(context.Context) (map[catalog.SessionState]int, error) {
+	return map[catalog.SessionState]int{catalog.SessionComplete: 1}, nil
+}
+
 // families returns what can be asked for by name, with the labels it has.
-func families() map[string][]string {
+func families(t *testing.T) map[string][]string {
+	t.Helper()
 	known := map[string][]string{"up": {"job", "instance"}}
-	for _, f := range append(opsmetrics.Families(), encoder.Families()...) {
-		labels := append(slices.Clone(f.Labels), "instance", "job")
-		known[f.Name] = labels
-		if f.Kind == metrics.KindHistogram {
-			known[f.Name+"_bucket"] = append(labels, "le")
-			known[f.Name+"_sum"], known[f.Name+"_count"] = labels, labels
+	for _, f := range tell(t) {
+		labels := append(slices.Clone(f.labels), "instance", "job")
+		known[f.name] = labels
+		if f.kind == "HISTOGRAM" {
+			known[f.name+"_bucket"] = append(labels, "le")
+			known[f.name+"_sum"], known[f.name+"_count"] = labels, labels
 		}
 	}
 	return known
@@ -40,9 +92,8 @@ var (
 )
 
 // names returns the metrics that an expression asks for, and complains of what Prometheus would not take or find.
-func names(t *testing.T, expr string) (found []string) {
+func names(t *testing.T, known map[string][]string, expr string) (found []string) {
 	t.Helper()
-	known := families()
 	if strings.Count(expr, "(") != strings.Count(expr, ")") || strings.Count(expr, "{") != strings.Count(expr, "}") {
 		t.Errorf("%s: unbalanced", expr)
 	}
@@ -116,14 +167,14 @@ func TestAlerts(t *testing.T) {
 		t.Fatal(err)
 	}
 	runbook := strings.Split(read(t, "../../docs/operations.md"), "\n")
-	seen := map[string]bool{}
+	seen, known := map[string]bool{}, families(t)
 	for _, g := range rules.Groups {
 		for _, r := range g.Rules {
 			if r.Alert == "" || seen[r.Alert] || r.Annotations["summary"] == "" || !slices.Contains([]string{"warning", "critical"}, r.Labels["severity"]) {
 				t.Errorf("%+v is not whole", r)
 			}
 			seen[r.Alert] = true
-			names(t, r.Expr)
+			names(t, known, r.Expr)
 			if _, err := time.ParseDuration(r.For); r.For != "" && err != nil {
 				t.Errorf("%s: %v", r.Alert, err)
 			}
@@ -157,7 +208,7 @@ func TestDashboard(t *testing.T) {
 	if err := json.Unmarshal([]byte(read(t, "../grafana/recfleet.json")), &board); err != nil {
 		t.Fatal(err)
 	}
-	shown := map[string]bool{}
+	shown, known := map[string]bool{}, families(t)
 	ids := map[int]bool{}
 	for _, p := range board.Panels {
 		if p.Title == "" || ids[p.ID] || len(p.Targets) == 0 {
@@ -165,33 +216,36 @@ func TestDashboard(t *testing.T) {
 		}
 		ids[p.ID] = true
 		for _, target := range p.Targets {
-			for _, n := range names(t, target.Expr) {
+			for _, n := range names(t, known, target.Expr) {
 				shown[n] = true
 			}
 		}
 	}
-	for n := range families() {
+	for n := range known {
 		if strings.HasPrefix(n, "recfleet_") && !shown[n] {
 			t.Errorf("the dashboard does not show %s", n)
 		}
 	}
 }
 
-// Names follow Prometheus's conventions: counters end in _total, nothing else does, units are base units.
+// Names follow Prometheus's conventions, and labels are few.
 func TestNames(t *testing.T) {
-	for _, f := range append(opsmetrics.Families(), encoder.Families()...) {
-		if strings.HasSuffix(f.Name, "_total") != (f.Kind == metrics.KindCounter) {
-			t.Errorf("%s is a %s", f.Name, f.Kind)
+	for _, f := range tell(t) {
+		if !strings.HasPrefix(f.name, "recfleet_") && !strings.HasPrefix(f.name, "grpc_") {
+			continue // not ours
 		}
-		if regexp.MustCompile(`_(ms|milliseconds|minutes|hours|kb|mb|percent)(_|$)`).MatchString(f.Name) {
-			t.Errorf("%s: not a base unit", f.Name)
+		if strings.HasSuffix(f.name, "_total") != (f.kind == "COUNTER") {
+			t.Errorf("%s is a %s", f.name, f.kind)
 		}
-		if !strings.HasSuffix(f.Help, ".") {
-			t.Errorf("%s: %q", f.Name, f.Help)
+		if regexp.MustCompile(`_(ms|milliseconds|minutes|hours|kb|mb|percent)(_|$)`).MatchString(f.name) {
+			t.Errorf("%s: not a base unit", f.name)
 		}
-		for _, l := range f.Labels {
+		if !strings.HasSuffix(f.help, ".") {
+			t.Errorf("%s: %q", f.name, f.help)
+		}
+		for _, l := range f.labels {
 			if slices.Contains([]string{"session", "session_id", "user", "instance", "job_id", "encoder_id"}, l) {
-				t.Errorf("%s has the label %s", f.Name, l)
+				t.Errorf("%s has the label %s", f.name, l)
 			}
 		}
 	}

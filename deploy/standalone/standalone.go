@@ -27,6 +27,7 @@ import (
 	"github.com/recfleet/recfleet/internal/identity"
 	"github.com/recfleet/recfleet/internal/metrics"
 	"github.com/recfleet/recfleet/internal/object"
+	"github.com/recfleet/recfleet/internal/version"
 )
 
 // Config says how to run.
@@ -124,7 +125,7 @@ func Run(ctx context.Context, cfg Config) error {
 		defer metricsListener.Close()
 		cfg.Logger.Info("metrics listener opened", "address", metricsListener.Addr().String())
 	}
-	registry := metrics.New()
+	registry := metrics.New("recfleet", version.Version)
 
 	address := reachable(cfg.Host, listener.Addr())
 	if err := tokens.WriteClients(cfg.DataDir, address, authority.CACertificate()); err != nil {

@@ -16,7 +16,6 @@ import (
 
 	"github.com/recfleet/recfleet/encoder"
 	"github.com/recfleet/recfleet/internal/identity"
-	"github.com/recfleet/recfleet/internal/metrics"
 	"github.com/recfleet/recfleet/internal/object"
 	"github.com/recfleet/recfleet/internal/program"
 	"github.com/recfleet/recfleet/internal/version"
@@ -102,15 +101,12 @@ func (s settings) encode(ctx context.Context, stdout, stderr io.Writer) error {
 	if err != nil {
 		host = "unknown"
 	}
-	err = s.counted(ctx, logger, func(registry *metrics.Registry) error {
-		return encoder.Run(ctx, encoder.Config{
-			Registry: registry,
-			Client:   conn, Store: store, WorkDir: s.workDir, Slots: s.slots, Labels: s.labels, Logger: logger, Host: host,
-			DrainTime: s.drainTime,
-			Ready: func() {
-				fmt.Fprintf(stdout, "recencoder is ready: coordinator %s, archive %v, %d slots\n", client.Address, location, s.slots)
-			},
-		})
+	err = s.counted(ctx, encoder.Config{
+		Client: conn, Store: store, WorkDir: s.workDir, Slots: s.slots, Labels: s.labels, Logger: logger, Host: host,
+		DrainTime: s.drainTime,
+		Ready: func() {
+			fmt.Fprintf(stdout, "recencoder is ready: coordinator %s, archive %v, %d slots\n", client.Address, location, s.slots)
+		},
 	})
 	if errors.Is(err, encoder.ErrUnusable) {
 		return program.BadInput(err)

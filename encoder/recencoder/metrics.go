@@ -7,33 +7,32 @@ import (
 	"net"
 	"net/http"
 
-	"github.com/hashicorp/go-hclog"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/recfleet/recfleet/encoder"
 	"github.com/recfleet/recfleet/internal/metrics"
 	"github.com/recfleet/recfleet/internal/program"
 	"github.com/recfleet/recfleet/internal/version"
 )
 
 // counted runs the encoder and tells Prometheus of it meanwhile, draining included, where that was asked for.
-func (s settings) counted(ctx context.Context, logger hclog.Logger, run func(*metrics.Registry) error) error {
-	registry := metrics.New()
+func (s settings) counted(ctx context.Context, cfg encoder.Config) error {
 	if s.metricsListen == "" {
-		return run(registry)
+		return encoder.Run(ctx, cfg)
 	}
-	registry.Process("recfleet_encoder", version.Version)
+	cfg.Registry = metrics.New("recfleet_encoder", version.Version)
 	listener, err := net.Listen("tcp", s.metricsListen)
 	if err != nil {
 		return program.BadInput(fmt.Errorf("--metrics-listen: %w", err))
 	}
-	logger.Info("metrics listener opened", "address", listener.Addr().String())
+	cfg.Logger.Info("metrics listener opened", "address", listener.Addr().String())
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var group errgroup.Group
 	group.Go(func() error {
-		return registry.Serve(serving, listener, http.NotFoundHandler(), logger.Named("metrics"))
+		return metrics.Serve(serving, listener, cfg.Registry, http.NotFoundHandler(), cfg.Logger.Named("metrics"))
 	})
-	err = run(registry)
+	err = encoder.Run(ctx, cfg)
 	stop()
 	return errors.Join(err, group.Wait())
 }

@@ -5,24 +5,27 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
-
-	"github.com/recfleet/recfleet/internal/metrics"
 )
 
 // Calls counts gRPC calls by method and code, under the names that are usual for it. Only methods that the server has come
 // here, so that there are few. It is safe for concurrent use.
 type Calls struct {
-	handled *metrics.Value
-	took    *metrics.Histogram
+	handled *prometheus.CounterVec
+	took    *prometheus.HistogramVec
 }
 
-func newCalls(r *metrics.Registry) *Calls {
+func newCalls() *Calls {
 	return &Calls{
-		handled: r.Counter("grpc_server_handled_total", "Calls that ended, however.", "grpc_service", "grpc_method", "grpc_code"),
-		took: r.Histogram("grpc_server_handling_seconds", "How long calls took; an encoder's Sync waits for work.", metrics.Latencies(),
-			"grpc_service", "grpc_method"),
+		handled: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "grpc_server_handled_total", Help: "Calls that ended, however.",
+		}, []string{"grpc_service", "grpc_method", "grpc_code"}),
+		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "grpc_server_handling_seconds", Help: "How long calls took; an encoder's Sync waits for work.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+		}, []string{"grpc_service", "grpc_method"}),
 	}
 }
 
@@ -44,6 +47,6 @@ func (c *Calls) Stream(srv any, stream grpc.ServerStream, info *grpc.StreamServe
 
 func (c *Calls) ended(full string, began time.Time, err error) {
 	service, method, _ := strings.Cut(strings.TrimPrefix(full, "/"), "/")
-	c.handled.Add(1, service, method, status.Code(err).String())
-	c.took.Took(time.Since(began), service, method)
+	c.handled.WithLabelValues(service, method, status.Code(err).String()).Inc()
+	c.took.WithLabelValues(service, method).Observe(time.Since(began).Seconds())
 }
