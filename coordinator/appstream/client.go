@@ -7,12 +7,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"                     //nolint:depguard // the platform's API; no object is reached by it
-	"github.com/aws/aws-sdk-go-v2/aws/retry"               //nolint:depguard // likewise
-	"github.com/aws/aws-sdk-go-v2/config"                  //nolint:depguard // likewise
-	"github.com/aws/aws-sdk-go-v2/service/appstream"       //nolint:depguard // likewise
-	"github.com/aws/aws-sdk-go-v2/service/appstream/types" //nolint:depguard // likewise
-	"github.com/aws/smithy-go"                             //nolint:depguard // likewise
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/appstream"
+	"github.com/aws/aws-sdk-go-v2/service/appstream/types"
+	"github.com/aws/smithy-go"
 
 	"github.com/recfleet/recfleet/coordinator/policy"
 )
