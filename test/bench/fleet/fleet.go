@@ -180,14 +180,15 @@ func (f *fleet) drive(ctx context.Context, d time.Duration, probe bool) float64 
 	}
 	f.mu.Unlock()
 	rand.Shuffle(len(turns), func(i, j int) { turns[i], turns[j] = turns[j], turns[i] })
-	ctx, cancel := context.WithTimeout(ctx, d)
+	turn, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	var next, sent atomic.Int64
 	var group sync.WaitGroup
 	for range f.cfg.inFlight {
 		group.Go(func() {
-			for ctx.Err() == nil {
-				if turns[int(next.Add(1))%len(turns)].pushed(ctx, probe) {
+			for turn.Err() == nil {
+				// A chunk that was cut is published also when the turn is over, or the session would miss it.
+				if turns[int(next.Add(1))%len(turns)].pushed(ctx, probe) && turn.Err() == nil {
 					sent.Add(1)
 				}
 			}
@@ -197,8 +198,7 @@ func (f *fleet) drive(ctx context.Context, d time.Duration, probe bool) float64 
 	return float64(sent.Load()) / d.Seconds()
 }
 
-// pushed publishes a chunk out of turn. It reports whether the bus took it within the time; an agent that is being stopped is
-// passed over.
+// pushed publishes a chunk out of turn. It reports whether the bus took it; an agent that is being stopped is passed over.
 func (a *agent) pushed(ctx context.Context, probe bool) bool {
 	a.sending.Lock()
 	defer a.sending.Unlock()
@@ -211,7 +211,5 @@ func (a *agent) pushed(ctx context.Context, probe bool) bool {
 	if probe {
 		to = a.probe
 	}
-	// A chunk that was cut is published whatever the time, or the session would miss it.
-	err := a.sendNext(context.WithoutCancel(ctx), to, time.Now())
-	return err == nil && ctx.Err() == nil
+	return a.sendNext(ctx, to, time.Now()) == nil
 }
