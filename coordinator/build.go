@@ -20,6 +20,7 @@ import (
 	"github.com/recfleet/recfleet/coordinator/front"
 	"github.com/recfleet/recfleet/coordinator/ingest"
 	"github.com/recfleet/recfleet/coordinator/jobs"
+	opsmetrics "github.com/recfleet/recfleet/coordinator/ops/metrics"
 	"github.com/recfleet/recfleet/coordinator/purge"
 	"github.com/recfleet/recfleet/coordinator/retention"
 	"github.com/recfleet/recfleet/coordinator/sessions"
@@ -38,6 +39,7 @@ type parts struct {
 
 	appstream *appstream.Watch // nil without a policy
 	beats     *beats.Beats
+	tidy      duty.Duty
 	singles   func(name string) duty.Single
 
 	ops    ops
@@ -87,6 +89,8 @@ func (p *parts) turned() time.Time {
 const (
 	// dutyLease is how late a duty is taken over where the coordinator that had it dies.
 	dutyLease = 15 * time.Second
+	// tidyEvery is how often listings are made quick again, beside each time that another coordinator takes the duty.
+	tidyEvery = 24 * time.Hour
 	// What others hear of agents is known before they count as silent.
 	beatShare          = 6
 	minBeats, maxBeats = 200 * time.Millisecond, 5 * time.Second
@@ -123,6 +127,7 @@ func (c Config) build(store *catalog.Catalog, key ed25519.PrivateKey) (p *parts,
 	p.watch = watch.New(watch.Config{
 		Catalog: store, Salvager: custody, Patience: c.Patience, GiveUp: c.GiveUp, Closed: p.finish.Due.Raise, Logger: c.Logger.Named("watch"),
 	})
+	p.tidy = duty.Duty{Every: tidyEvery, Step: store.Tidy, Logger: c.Logger.Named("tidy")}
 	p.singles = func(name string) duty.Single {
 		return duty.Single{Name: name, Holder: c.Name, Leases: store, Lasts: c.DutyLease, Logger: c.Logger.Named("duty")}
 	}
@@ -135,6 +140,9 @@ func (c Config) build(store *catalog.Catalog, key ed25519.PrivateKey) (p *parts,
 		})
 	}
 	p.ops = c.buildOps(store, p.turned)
+	if p.appstream != nil {
+		p.ops.registry.MustRegister(opsmetrics.Platform(p.appstream.State))
+	}
 	p.server = api.NewServer(api.Config{
 		Health: p.ops.status, Calls: p.ops.calls,
 		Catalog: store, Board: p.board, Grants: c.Broker, Store: c.Store, Location: c.Location, Access: control,
