@@ -3,6 +3,7 @@ package coordinator_test
 import (
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -48,7 +49,12 @@ appstream: {region: eu-west-1, endpoint: %q, expire_after: 10s, watch: [{stack: 
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := governed{world: newWorld(t, coordinator.Config{Policy: file, Patience: time.Second})}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(http.DefaultClient.CloseIdleConnections)
+	g := governed{world: newWorld(t, coordinator.Config{Policy: file, Patience: time.Second, Metrics: listener})}
 	for _, id := range []string{"p-1", ""} { // the second one is not of this platform
 		if _, err := g.start(t, func(r *recfleetv1.StartSessionRequest) { r.Metadata = map[string]string{"AppStream_Session_ID": id} }); err != nil {
 			t.Fatal(err)
@@ -57,6 +63,15 @@ appstream: {region: eu-west-1, endpoint: %q, expire_after: 10s, watch: [{stack: 
 	g.until("an alarm", func() bool {
 		log := g.log.String()
 		return strings.Contains(log, "user active, nothing recorded") && strings.Contains(log, "platform_session=p-9")
+	})
+	g.until("the alarm among the metrics", func() bool {
+		got, err := http.Get("http://" + listener.Addr().String() + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer got.Body.Close()
+		body, err := io.ReadAll(got.Body)
+		return err == nil && strings.Contains(string(body), "recfleet_platform_users_unrecorded 1\n")
 	})
 	select {
 	case body := <-expired:

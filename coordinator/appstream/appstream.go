@@ -68,6 +68,7 @@ type Watch struct {
 	now      func() time.Time
 
 	mu        sync.Mutex
+	running   bool
 	platforms map[place]Platform
 	lapses    map[string]*lapse      // by session
 	visitors  map[string]*connection // by the platform's session
@@ -93,11 +94,19 @@ func (w *Watch) Framed(session string, frames int64) { w.pictures.note(session, 
 
 // Run does both duties until ctx is done, and then returns nil. It blocks.
 func (w *Watch) Run(ctx context.Context) error {
+	w.run(true)
+	defer w.run(false)
 	group, ctx := errgroup.WithContext(ctx)
 	for _, step := range []func(context.Context) error{w.Enforce, w.Look} {
 		group.Go(func() error { return duty.Duty{Every: every, Step: step, Logger: w.cfg.Logger}.Run(ctx) })
 	}
 	return group.Wait()
+}
+
+func (w *Watch) run(running bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.running = running
 }
 
 // Unrecorded is a user who is connected to a session of which nothing is recorded.
@@ -108,11 +117,14 @@ type Unrecorded struct {
 
 // State is what metrics show.
 type State struct {
+	// Running says that this process keeps the eye now; where it does not, the rest is of when it did.
+	Running bool
+
 	Connected  int // users, as the platform last said
 	Unrecorded []Unrecorded
 	// Expired counts sessions that were ended, Failed calls to the platform that failed.
 	Expired, Failed int64
-	// Answered is when the platform last told all that it was asked; zero where it never did.
+	// Answered is when the platform last told all that it was asked; zero where it never did or is not asked any more.
 	Answered time.Time
 }
 
@@ -120,7 +132,7 @@ type State struct {
 func (w *Watch) State() State {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	s := State{Connected: len(w.visitors), Expired: w.expired, Failed: w.failed, Answered: w.answered}
+	s := State{Running: w.running, Connected: len(w.visitors), Expired: w.expired, Failed: w.failed, Answered: w.answered}
 	for _, v := range w.visitors {
 		if v.alarmed {
 			s.Unrecorded = append(s.Unrecorded, Unrecorded{Connection: v.Connection, Since: v.since})

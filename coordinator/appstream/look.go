@@ -50,6 +50,9 @@ func (w *Watch) drop(a policy.AppStream) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if len(named) == 0 {
+		w.answered = time.Time{}
+	}
 	for id, v := range w.visitors {
 		if !named[[2]string{v.Stack, v.Fleet}] {
 			delete(w.visitors, id)

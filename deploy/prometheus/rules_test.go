@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc"
 	"sigs.k8s.io/yaml"
 
+	"github.com/recfleet/recfleet/coordinator/appstream"
 	"github.com/recfleet/recfleet/coordinator/catalog"
 	"github.com/recfleet/recfleet/coordinator/ops/drift"
 	opsmetrics "github.com/recfleet/recfleet/coordinator/ops/metrics"
@@ -40,6 +41,7 @@ func tell(t *testing.T) (all []told) {
 	if _, err := calls.Unary(t.Context(), nil, &grpc.UnaryServerInfo{FullMethod: "/s/m"}, func(context.Context, any) (any, error) { return nil, nil }); err != nil {
 		t.Fatal(err)
 	}
+	registry.MustRegister(opsmetrics.Platform(func() appstream.State { return appstream.State{Running: true, Answered: time.Now()} }))
 	families, err := prometheus.Gatherers{registry, encoder.Families()}.Gather()
 	if err != nil {
 		t.Fatal(err)

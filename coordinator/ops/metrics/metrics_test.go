@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/recfleet/recfleet/coordinator/appstream"
 	"github.com/recfleet/recfleet/coordinator/catalog"
 	"github.com/recfleet/recfleet/coordinator/ops/drift"
 )
@@ -176,6 +177,22 @@ grpc_server_handling_seconds_count{grpc_method="M",grpc_service="s.S"} 3
 grpc_server_handling_seconds_count{grpc_method="W",grpc_service="s.S"} 1
 `
 	if got := told(t, r, "grpc_server_handled", "grpc_server_handling_seconds_count"); got != want {
+		t.Error(got)
+	}
+}
+
+// A coordinator that does not keep the eye, or does not any more, tells nothing of who is connected.
+func TestPlatform(t *testing.T) {
+	s := appstream.State{Running: true, Connected: 3, Unrecorded: make([]appstream.Unrecorded, 2), Expired: 4, Failed: 5, Answered: time.UnixMilli(2500)}
+	r := prometheus.NewRegistry()
+	r.MustRegister(Platform(func() appstream.State { return s }))
+	const done = "recfleet_platform_call_failures_total 5\nrecfleet_platform_sessions_expired_total 4\n"
+	if got := told(t, r, "recfleet_"); got != "recfleet_platform_answered_timestamp_seconds 2.5\nrecfleet_platform_call_failures_total 5\n"+
+		"recfleet_platform_sessions_expired_total 4\nrecfleet_platform_users_connected 3\nrecfleet_platform_users_unrecorded 2\n" {
+		t.Error(got)
+	}
+	s.Running = false
+	if got := told(t, r, "recfleet_"); got != done {
 		t.Error(got)
 	}
 }
