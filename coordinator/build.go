@@ -20,6 +20,7 @@ import (
 	"github.com/recfleet/recfleet/coordinator/front"
 	"github.com/recfleet/recfleet/coordinator/ingest"
 	"github.com/recfleet/recfleet/coordinator/jobs"
+	opsmetrics "github.com/recfleet/recfleet/coordinator/ops/metrics"
 	"github.com/recfleet/recfleet/coordinator/purge"
 	"github.com/recfleet/recfleet/coordinator/retention"
 	"github.com/recfleet/recfleet/coordinator/sessions"
@@ -139,6 +140,9 @@ func (c Config) build(store *catalog.Catalog, key ed25519.PrivateKey) (p *parts,
 		})
 	}
 	p.ops = c.buildOps(store, p.turned)
+	if p.appstream != nil {
+		p.ops.registry.MustRegister(opsmetrics.Platform(p.appstream.State))
+	}
 	p.server = api.NewServer(api.Config{
 		Health: p.ops.status, Calls: p.ops.calls,
 		Catalog: store, Board: p.board, Grants: c.Broker, Store: c.Store, Location: c.Location, Access: control,
