@@ -116,7 +116,7 @@ func (s search) amongNewest(ctx context.Context, low, high int64) (found []int64
 // byWeeks asks the text index for one week after the other until the page is full, and for everything at once where little is to
 // be had. A word's beginning is looked up anew each time: for one, everything is asked for first.
 func (s search) byWeeks(ctx context.Context, low, high int64, e expectation) ([]int64, error) {
-	const few = 24
+	const few = 40
 	enough := max(s.budget/2, 2*s.limit)
 	weeks := 2*int64(s.limit)*(e.last/week-e.first/week+1)/max(e.matches, 1) + 1
 	if weeks <= few && !s.query.stems() {
@@ -175,7 +175,7 @@ func (s search) weekly(ctx context.Context, low, high int64, enough int) ([]int6
 		return descending(found, s.limit, s.filter.Ascending), err
 	}
 	dense := found[len(found)-1] / week
-	sparse := slices.DeleteFunc(found, func(p int64) bool { return p/week == dense })
+	sparse := slices.DeleteFunc(slices.Clone(found), func(p int64) bool { return p/week == dense })
 	if len(found)-len(sparse) <= enough {
 		return descending(found, s.limit, s.filter.Ascending), nil
 	}
