@@ -104,6 +104,8 @@ func NewServer(cfg Config) *grpc.Server {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingsFrom, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),
 		grpc.ConnectionTimeout(10*time.Second),
+		// A TLS connection buffers by itself what it has read; 32 KiB more for each agent are of no use.
+		grpc.ReadBufferSize(0),
 	)...)
 	book := ledger{audit: cfg.Catalog, logger: cfg.Logger}
 	if cfg.Audit != nil {

@@ -43,7 +43,9 @@ var (
 type Catalog struct {
 	write, read *sql.DB
 	dialect     dialect
-	budget      int // see search
+	budget      int       // see search
+	standing    *sql.Stmt // prepared: it is asked at every Sync
+	together    *together // nil where writers do not wait for each other
 }
 
 // Open opens the database at a location (see ParseLocation), making a SQLite file where there is none, and brings its
@@ -60,6 +62,12 @@ func Open(ctx context.Context, location string) (*Catalog, error) {
 	c := &Catalog{write: write, read: read, dialect: dialect, budget: searchBudget}
 	if err := c.migrate(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open catalog %s: %w", at, err), c.Close())
+	}
+	if c.standing, err = read.PrepareContext(ctx, selectStanding); err != nil {
+		return nil, errors.Join(fmt.Errorf("open catalog %s: %w", at, err), c.Close())
+	}
+	if dialect.name == "sqlite" {
+		c.together = &together{alone: c.alone}
 	}
 	return c, nil
 }

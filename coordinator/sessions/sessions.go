@@ -207,7 +207,7 @@ type Orders struct {
 // Sync notes that the agent lives and returns its orders. Idempotent. catalog.ErrEnded where the agent was given up for
 // lost.
 func (s *Sessions) Sync(ctx context.Context, id string, b Beat) (Orders, error) {
-	session, err := s.cfg.Catalog.Session(ctx, id)
+	session, err := s.cfg.Catalog.Standing(ctx, id)
 	if err != nil {
 		return Orders{}, err
 	}
