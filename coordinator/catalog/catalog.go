@@ -45,7 +45,6 @@ type Catalog struct {
 	dialect     dialect
 	budget      int       // see search
 	standing    *sql.Stmt // prepared: it is asked at every Sync
-	together    *together // nil where writers do not wait for each other
 }
 
 // Open opens the database at a location (see ParseLocation), making a SQLite file where there is none, and brings its
@@ -65,9 +64,6 @@ func Open(ctx context.Context, location string) (*Catalog, error) {
 	}
 	if c.standing, err = read.PrepareContext(ctx, selectStanding); err != nil {
 		return nil, errors.Join(fmt.Errorf("open catalog %s: %w", at, err), c.Close())
-	}
-	if dialect.name == "sqlite" {
-		c.together = &together{alone: c.alone}
 	}
 	return c, nil
 }

@@ -155,25 +155,15 @@ func (c *Catalog) update(ctx context.Context, f func(tx *txn) error) error {
 }
 
 func (c *Catalog) updateOnce(ctx context.Context, f func(tx *txn) error) error {
-	inTerm := func(tx *txn) error {
-		if err := checkTerm(ctx, tx); err != nil {
-			return err
-		}
-		return f(tx)
-	}
-	if c.together != nil {
-		return c.together.do(ctx, inTerm)
-	}
-	return c.alone(ctx, inTerm)
-}
-
-// alone runs f in a transaction of its own.
-func (c *Catalog) alone(ctx context.Context, f func(tx *txn) error) error {
 	tx, err := c.begin(ctx, c.write, nil)
 	if err != nil {
 		return err
 	}
-	if err := f(&txn{Tx: tx, dialect: c.dialect, lock: c.dialect.lock, part: rand.IntN(tallyParts)}); err != nil {
+	t := &txn{Tx: tx, dialect: c.dialect, lock: c.dialect.lock, part: rand.IntN(tallyParts)}
+	if err = checkTerm(ctx, t); err == nil {
+		err = f(t)
+	}
+	if err != nil {
 		return errors.Join(err, ignoreDone(tx.Rollback()))
 	}
 	if err := tx.Commit(); err != nil {

@@ -64,6 +64,7 @@ var (
 type Health struct {
 	cfg Config
 
+	saying   sync.Mutex // what was seen later is said later
 	mu       sync.Mutex
 	parts    map[string]answer
 	turned   time.Time
@@ -102,6 +103,13 @@ func (h *Health) round() {
 	h.mu.Lock()
 	h.turned = time.Now()
 	h.mu.Unlock()
+	h.say()
+}
+
+// say tells whether everything is ready.
+func (h *Health) say() {
+	h.saying.Lock()
+	defer h.saying.Unlock()
 	h.cfg.Serving(len(h.Down()) == 0)
 }
 
@@ -109,7 +117,7 @@ func (h *Health) stop() {
 	h.mu.Lock()
 	h.stopping = true
 	h.mu.Unlock()
-	h.cfg.Serving(false)
+	h.say()
 }
 
 func (h *Health) repeat(ctx context.Context, c Check) {
@@ -146,7 +154,7 @@ func (h *Health) probe(ctx context.Context, c Check) {
 	case err == nil && known && before.err != nil:
 		h.cfg.Logger.Info("part is back", "part", c.Part)
 	}
-	h.cfg.Serving(len(h.Down()) == 0)
+	h.say()
 }
 
 // Down returns the parts that cannot be used and why; empty where everything is ready.
