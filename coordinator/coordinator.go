@@ -58,7 +58,7 @@ type Config struct {
 	Tokens identity.Tokens
 	Logger hclog.Logger
 
-	// Ready is called once when calls are served.
+	// Ready is called once when calls are served and everything that the coordinator needs has answered well.
 	Ready func()
 	// Policy says who is recorded and how; nil records everybody as the settings below say. Run reads it again at every signal
 	// of Reload.
@@ -202,12 +202,32 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		group.Go(func() error { return cfg.Policy.Run(running, cfg.Reload) })
 	}
 	group.Go(func() error { return p.ops.run(running, cfg) })
+	serving := make(chan struct{})
+	group.Go(func() error {
+		cfg.announce(running, serving, p.ops.health.Ready())
+		return nil
+	})
 	group.Go(func() error {
 		return front.Serve(running, front.Config{
-			Listener: cfg.Listener, TLS: cfg.TLS, GRPC: p.server, Web: p.ops.health.Handler(false, p.page), Ready: cfg.Ready, Logger: cfg.Logger.Named("front"),
+			Listener: cfg.Listener, TLS: cfg.TLS, GRPC: p.server, Web: p.ops.health.Handler(false, p.page), Ready: func() { close(serving) }, Logger: cfg.Logger.Named("front"),
 		})
 	})
 	return group.Wait()
+}
+
+// announce calls Ready.
+func (c Config) announce(ctx context.Context, serving, ready <-chan struct{}) {
+	if c.Ready == nil {
+		return
+	}
+	for _, reached := range []<-chan struct{}{serving, ready} {
+		select {
+		case <-reached:
+		case <-ctx.Done():
+			return
+		}
+	}
+	c.Ready()
 }
 
 // check looks at what the coordinator depends on.

@@ -77,11 +77,9 @@ func (o *observed) awaitReady(line string) {
 	})
 	code, public := o.get("https://" + o.address + "/readyz")
 	ready := line == "ready"
-	if ready != (code == http.StatusOK) {
-		o.t.Errorf("%d %q", code, public)
+	if ready != (code == http.StatusOK) || ready != (o.serving() == grpc_health_v1.HealthCheckResponse_SERVING) {
+		o.t.Errorf("%d %q, gRPC says %v", code, public, o.serving())
 	}
-	// gRPC's health service is told right after.
-	o.until("gRPC says "+line, func() bool { return ready == (o.serving() == grpc_health_v1.HealthCheckResponse_SERVING) })
 	if strings.Contains(public, "(") || strings.Contains(public, o.dir) {
 		o.t.Errorf("everybody is told %q", public)
 	}

@@ -64,7 +64,12 @@ var (
 type Health struct {
 	cfg Config
 
-	saying   sync.Mutex // what was seen later is said later
+	// saying is held from when something is seen until it is said: nobody sees what others were not told yet, and what was seen
+	// later is said later.
+	saying sync.Mutex
+	ready  chan struct{} // closed when everything was ready for the first time
+	once   sync.Once
+
 	mu       sync.Mutex
 	parts    map[string]answer
 	turned   time.Time
@@ -77,7 +82,12 @@ type answer struct {
 }
 
 // New returns a Health that has checked nothing: nothing is ready.
-func New(cfg Config) *Health { return &Health{cfg: cfg, parts: map[string]answer{}} }
+func New(cfg Config) *Health {
+	return &Health{cfg: cfg, parts: map[string]answer{}, ready: make(chan struct{})}
+}
+
+// Ready is closed once everything has been ready.
+func (h *Health) Ready() <-chan struct{} { return h.ready }
 
 // Run checks until ctx is done; from then on nothing is ready. It blocks until the checks under way have come back.
 func (h *Health) Run(ctx context.Context) error {
@@ -100,20 +110,26 @@ func (h *Health) Run(ctx context.Context) error {
 }
 
 func (h *Health) round() {
+	h.saying.Lock()
+	defer h.saying.Unlock()
 	h.mu.Lock()
 	h.turned = time.Now()
 	h.mu.Unlock()
 	h.say()
 }
 
-// say tells whether everything is ready.
+// say tells whether everything is ready. The caller holds saying.
 func (h *Health) say() {
-	h.saying.Lock()
-	defer h.saying.Unlock()
-	h.cfg.Serving(len(h.Down()) == 0)
+	ready := len(h.Down()) == 0
+	h.cfg.Serving(ready)
+	if ready {
+		h.once.Do(func() { close(h.ready) })
+	}
 }
 
 func (h *Health) stop() {
+	h.saying.Lock()
+	defer h.saying.Unlock()
 	h.mu.Lock()
 	h.stopping = true
 	h.mu.Unlock()
@@ -144,6 +160,8 @@ func (h *Health) probe(ctx context.Context, c Check) {
 	if err != nil && probing.Err() != nil {
 		err = fmt.Errorf("no answer within %v: %w", c.Timeout, err)
 	}
+	h.saying.Lock()
+	defer h.saying.Unlock()
 	h.mu.Lock()
 	before, known := h.parts[c.Part]
 	h.parts[c.Part] = answer{time.Now(), err}
@@ -195,6 +213,8 @@ func (h *Health) Live() error {
 
 // Line says in one line whether everything is ready and what is down; with detail, why, and the notes.
 func (h *Health) Line(detail bool) (line string, ready bool) {
+	h.saying.Lock()
+	defer h.saying.Unlock()
 	down := h.Down()
 	line, ready = "ready", len(down) == 0
 	if !ready {
