@@ -45,6 +45,7 @@ type Catalog struct {
 	dialect     dialect
 	budget      int       // see search
 	standing    *sql.Stmt // prepared: it is asked at every Sync
+	writer      *writer   // nil where writers do not wait for each other
 }
 
 // Open opens the database at a location (see ParseLocation), making a SQLite file where there is none, and brings its
@@ -65,11 +66,17 @@ func Open(ctx context.Context, location string) (*Catalog, error) {
 	if c.standing, err = read.PrepareContext(ctx, selectStanding); err != nil {
 		return nil, errors.Join(fmt.Errorf("open catalog %s: %w", at, err), c.Close())
 	}
+	if dialect.name == "sqlite" {
+		c.writer = startWriter(c.beginWrite)
+	}
 	return c, nil
 }
 
 // Close closes the database. Calls that are under way fail.
 func (c *Catalog) Close() error {
+	if c.writer != nil {
+		c.writer.close()
+	}
 	return errors.Join(c.read.Close(), c.write.Close())
 }
 

@@ -155,18 +155,37 @@ func (c *Catalog) update(ctx context.Context, f func(tx *txn) error) error {
 }
 
 func (c *Catalog) updateOnce(ctx context.Context, f func(tx *txn) error) error {
-	tx, err := c.begin(ctx, c.write, nil)
+	inTerm := func(tx *txn) error {
+		if err := checkTerm(ctx, tx); err != nil {
+			return err
+		}
+		return f(tx)
+	}
+	if c.writer != nil {
+		return c.writer.do(ctx, inTerm)
+	}
+	tx, err := c.beginWrite(ctx)
 	if err != nil {
 		return err
 	}
-	t := &txn{Tx: tx, dialect: c.dialect, lock: c.dialect.lock, part: rand.IntN(tallyParts)}
-	if err = checkTerm(ctx, t); err == nil {
-		err = f(t)
-	}
+	return tx.end(inTerm(tx))
+}
+
+// beginWrite begins a transaction that writes.
+func (c *Catalog) beginWrite(ctx context.Context) (*txn, error) {
+	tx, err := c.begin(ctx, c.write, nil)
 	if err != nil {
-		return errors.Join(err, ignoreDone(tx.Rollback()))
+		return nil, err
 	}
-	if err := tx.Commit(); err != nil {
+	return &txn{Tx: tx, dialect: c.dialect, lock: c.dialect.lock, part: rand.IntN(tallyParts)}, nil
+}
+
+// end commits the transaction, or rolls it back where what was done in it failed with err.
+func (t *txn) end(err error) error {
+	if err != nil {
+		return errors.Join(err, ignoreDone(t.Rollback()))
+	}
+	if err := t.Commit(); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
 	return nil

@@ -1,0 +1,189 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+)
+
+// togetherMost bounds the changes that go into one transaction.
+const togetherMost = 64
+
+// writer has changes that wait for SQLite's one writing connection share a transaction: each is durable before its caller is told,
+// and happens wholly or not at all, but the disk is waited for once. A caller whose context ends before its change was begun
+// leaves, whoever holds the database.
+type writer struct {
+	begin func(ctx context.Context) (*txn, error)
+
+	mu      sync.Mutex
+	waiting []*change
+	closed  bool
+	wake    chan struct{} // one deep: something waits, or the writer is closed
+	ended   chan struct{}
+}
+
+// change is one call of update.
+type change struct {
+	ctx   context.Context //nolint:containedctx // it is the caller's, who waits
+	f     func(tx *txn) error
+	taken atomic.Bool // by the writer, or by a caller who leaves
+	err   error
+	done  chan struct{} // closed when err is set
+}
+
+// errClosed is what a change gets after the catalog was closed.
+var errClosed = fmt.Errorf("catalog is closed: %w", sql.ErrConnDone)
+
+// startWriter starts a writer, which runs until close.
+func startWriter(begin func(ctx context.Context) (*txn, error)) *writer {
+	w := &writer{begin: begin, wake: make(chan struct{}, 1), ended: make(chan struct{})}
+	go w.run()
+	return w
+}
+
+// close ends the writer after what it has begun. What waits fails.
+func (w *writer) close() {
+	w.mu.Lock()
+	w.closed = true
+	w.mu.Unlock()
+	w.rouse()
+	<-w.ended
+}
+
+func (w *writer) rouse() {
+	select {
+	case w.wake <- struct{}{}:
+	default: // it is about to look
+	}
+}
+
+// do blocks until f has happened or failed, or ctx is done before f was begun.
+func (w *writer) do(ctx context.Context, f func(tx *txn) error) error {
+	c := &change{ctx: ctx, f: f, done: make(chan struct{})}
+	w.mu.Lock()
+	if w.closed {
+		w.mu.Unlock()
+		return errClosed
+	}
+	w.waiting = append(w.waiting, c)
+	w.mu.Unlock()
+	w.rouse()
+	select {
+	case <-c.done:
+	case <-ctx.Done():
+		if c.taken.CompareAndSwap(false, true) {
+			return ctx.Err()
+		}
+		<-c.done
+	}
+	return c.err
+}
+
+func (w *writer) run() {
+	defer close(w.ended)
+	for range w.wake {
+		for w.busy() {
+			w.turn()
+		}
+		w.mu.Lock()
+		closed := w.closed
+		w.mu.Unlock()
+		if closed {
+			w.finish(w.take(len(w.waiting)), errClosed)
+			return
+		}
+	}
+}
+
+// busy reports whether a change waits and may still be done, and forgets those whose callers have left.
+func (w *writer) busy() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for len(w.waiting) > 0 && w.waiting[0].taken.Load() {
+		w.waiting = w.waiting[1:]
+	}
+	return len(w.waiting) > 0 && !w.closed
+}
+
+// take takes up to n changes of those that wait.
+func (w *writer) take(n int) []*change {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var batch []*change
+	for len(w.waiting) > 0 && len(batch) < n {
+		c := w.waiting[0]
+		w.waiting = w.waiting[1:]
+		if c.taken.CompareAndSwap(false, true) {
+			batch = append(batch, c)
+		}
+	}
+	return batch
+}
+
+func (w *writer) finish(batch []*change, err error) {
+	for _, c := range batch {
+		c.err = err
+		close(c.done)
+	}
+}
+
+// turn does a batch of the changes that wait. Which they are is decided when the database is held: nobody waits for that who could not leave.
+func (w *writer) turn() {
+	tx, err := w.begin(context.Background())
+	if err != nil {
+		w.finish(w.take(togetherMost), err)
+		return
+	}
+	batch := w.take(togetherMost)
+	if err := inTurn(tx, batch); err != nil {
+		// None has happened. Each is done again by itself, so that what was wrong with one is not the others' fault.
+		_ = tx.Rollback() // the error that led here says more
+		for _, c := range batch {
+			w.finish([]*change{c}, w.alone(c))
+		}
+		return
+	}
+	if err := tx.Commit(); err != nil {
+		w.finish(batch, fmt.Errorf("commit: %w", err))
+		return
+	}
+	for _, c := range batch {
+		close(c.done)
+	}
+}
+
+// inTurn does the changes of a batch one after the other, each as if it were alone: what is wrong with one is its own. An error
+// is about the transaction.
+func inTurn(tx *txn, batch []*change) error {
+	ctx := context.Background()
+	for _, c := range batch {
+		if c.err = c.ctx.Err(); c.err != nil {
+			continue
+		}
+		if _, err := tx.ExecContext(ctx, "SAVEPOINT change"); err != nil {
+			return fmt.Errorf("begin change: %w", err)
+		}
+		if c.err = c.f(tx); c.err != nil {
+			// A change that was interrupted may have taken the transaction with it.
+			if _, err := tx.ExecContext(ctx, "ROLLBACK TO change"); err != nil {
+				return errors.Join(c.err, err)
+			}
+		}
+		if _, err := tx.ExecContext(ctx, "RELEASE change"); err != nil {
+			return errors.Join(c.err, err)
+		}
+	}
+	return nil
+}
+
+// alone does one change in a transaction of its own.
+func (w *writer) alone(c *change) error {
+	tx, err := w.begin(c.ctx)
+	if err != nil {
+		return err
+	}
+	return tx.end(c.f(tx))
+}
