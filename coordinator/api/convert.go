@@ -154,7 +154,7 @@ func encoderFromProto(r *recfleetv1.EncoderServiceSyncRequest) jobs.Encoder {
 		Wait: r.GetMaxWait().AsDuration(), Draining: r.GetDraining(),
 	}
 	for _, h := range r.GetHeld() {
-		e.Held = append(e.Held, jobs.Held{Held: catalog.Held{Job: h.GetJobId(), Generation: h.GetGeneration()}, Frames: h.GetFramesDone()})
+		e.Held = append(e.Held, catalog.Held{Job: h.GetJobId(), Generation: h.GetGeneration(), Frames: h.GetFramesDone()})
 	}
 	return e
 }

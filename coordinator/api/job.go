@@ -71,19 +71,19 @@ func (s *jobService) toProto(ctx context.Context, found []catalog.Job) ([]*recfl
 	}
 	out := make([]*recfleetv1.Job, 0, len(found))
 	for _, j := range found {
-		out = append(out, jobToProto(j, media[j.ID], s.board.Progress(j)))
+		out = append(out, jobToProto(j, media[j.ID]))
 	}
 	return out, nil
 }
 
-func jobToProto(j catalog.Job, m catalog.Media, done int64) *recfleetv1.Job {
+func jobToProto(j catalog.Job, m catalog.Media) *recfleetv1.Job {
 	out := &recfleetv1.Job{
 		Id: j.ID, SessionId: j.Session, Segment: int32(j.Segment), State: jobStateToProto(j.State), Priority: priorityToProto(j.Priority), Pool: j.Pool,
 		Failures: int32(j.Failures), Setbacks: int32(j.Setbacks), Rescues: int32(j.Rescues), CreateTime: timeToProto(j.Created),
 		AvailableTime: timeToProto(j.Available), EncoderId: j.Encoder, Detail: j.Detail, MediaDuration: durationpb.New(m.Duration), FrameCount: m.Frames,
 	}
 	if j.State == catalog.JobRunning {
-		out.LeaseEndTime, out.FramesDone = timeToProto(j.LeaseEnd), done
+		out.LeaseEndTime, out.FramesDone = timeToProto(j.LeaseEnd), j.FramesDone
 	}
 	return out
 }

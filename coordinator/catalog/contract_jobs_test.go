@@ -27,13 +27,16 @@ func testLeases(t *testing.T, open opener) {
 	if ok, err := c.HasWork(ctx, at(11)); err != nil || ok {
 		t.Error(ok, err)
 	}
-	held := []catalog.Held{{Job: "a.1", Generation: 1}}
+	held := []catalog.Held{{Job: "a.1", Generation: 1, Frames: 12}}
 	lost, back, err := c.RenewLeases(ctx, "e1", held, at(30), at(60))
 	if err != nil || len(lost) != 0 || len(back) != 0 {
 		t.Fatal(lost, back, err)
 	}
 	if lost, _, err := c.RenewLeases(ctx, "e2", held, at(30), at(90)); err != nil || !slices.Equal(lost, []string{"a.1"}) {
 		t.Error("foreign lease renewed", lost, err)
+	}
+	if j, err := c.Job(ctx, "a.1"); err != nil || j.Job.FramesDone != 12 {
+		t.Errorf("progress of %+v, %v", j.Job, err)
 	}
 	if got, err := c.RescueJobs(ctx, at(59), rescue); err != nil || len(got) != 0 {
 		t.Error("renewed lease ran out", got, err)
@@ -63,6 +66,9 @@ func testRescue(t *testing.T, open opener) {
 	create(t, c, "a")
 	addSegments(t, c, "a", 1, 2)
 	leaseOne(t, c, "e1", at(10))
+	if _, _, err := c.RenewLeases(ctx, "e1", []catalog.Held{{Job: "a.1", Generation: 1, Frames: 3}}, at(10), at(40)); err != nil {
+		t.Fatal(err)
+	}
 	got, err := c.RescueJobs(ctx, at(41), rescue)
 	if err != nil || len(got) != 1 || got[0].ID != "a.1" || got[0].Rescues != 1 || got[0].State != catalog.JobAvailable {
 		t.Fatal(got, err)
@@ -75,7 +81,7 @@ func testRescue(t *testing.T, open opener) {
 		t.Fatal(ids)
 	}
 	again, err := c.Job(ctx, "a.1")
-	if err != nil || again.Job.Generation != 2 || again.Job.Failures != 0 {
+	if err != nil || again.Job.Generation != 2 || again.Job.Failures != 0 || again.Job.FramesDone != 0 {
 		t.Errorf("%+v, %v", again, err)
 	}
 	wantErr(t, c.CompleteJob(ctx, "a.1", 1, recording("k", "e1")), catalog.ErrLeaseLost)

@@ -18,6 +18,7 @@ type Job struct {
 	Created    time.Time
 	Available  time.Time // not before
 	LeaseEnd   time.Time // zero where it is not leased
+	FramesDone int64     // pictures of the present attempt, or of the last one, as its encoder last said
 	Encoder    string    // the one that holds or held the last lease
 	Detail     string    // of the last failure
 	Priority   Priority

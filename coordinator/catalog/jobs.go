@@ -15,7 +15,8 @@ func lease(ctx context.Context, tx *txn, j Job, encoder string, until time.Time)
 	}
 	j.State, j.Encoder, j.LeaseEnd = JobRunning, encoder, until
 	j.Generation++
-	if _, err := exec(ctx, tx, `UPDATE jobs SET state = $1, generation = $2, encoder_id = $3, lease_end_time = $4 WHERE id = $5`,
+	j.FramesDone = 0
+	if _, err := exec(ctx, tx, `UPDATE jobs SET state = $1, generation = $2, encoder_id = $3, lease_end_time = $4, frames_done = 0 WHERE id = $5`,
 		j.State, j.Generation, encoder, nanos(until), j.ID); err != nil {
 		return Leased{}, err
 	}
@@ -33,13 +34,13 @@ func lease(ctx context.Context, tx *txn, j Job, encoder string, until time.Time)
 	return Leased{Job: j, Seal: g.Seal, FrameRate: s.FrameRate, Encode: s.Policy.Encode, ArchivePrefix: s.ArchivePrefix}, nil
 }
 
-// Held is a lease as an encoder names it.
+// Held is a lease as an encoder names it, and how many pictures of it are done.
 type Held struct {
-	Job        string
-	Generation int64
+	Job                string
+	Generation, Frames int64
 }
 
-// RenewLeases makes the held leases of an encoder last until a time. It returns the jobs of held that the encoder does not
+// RenewLeases makes the held leases of an encoder last until a time, and notes with that how far they are. It returns the jobs of held that the encoder does not
 // hold any more, and makes the jobs available that are leased to it and that it did not name.
 func (c *Catalog) RenewLeases(ctx context.Context, encoder string, held []Held, now, until time.Time) (lost []string, takenBack []Job, err error) {
 	// Most encoders have nothing to say most of the time; they cost no commit.
@@ -64,7 +65,7 @@ func (c *Catalog) RenewLeases(ctx context.Context, encoder string, held []Held, 
 				lost = append(lost, h.Job)
 				continue
 			}
-			if _, err := exec(ctx, tx, `UPDATE jobs SET lease_end_time = $1 WHERE id = $2`, nanos(until), h.Job); err != nil {
+			if _, err := exec(ctx, tx, `UPDATE jobs SET lease_end_time = $1, frames_done = $2 WHERE id = $3`, nanos(until), h.Frames, h.Job); err != nil {
 				return err
 			}
 			mine = slices.Delete(mine, i, i+1)
@@ -215,11 +216,11 @@ func jobsWhere(ctx context.Context, tx *txn, where string, args ...any) (found [
 	err = rows(ctx, tx, func(row scanner) error {
 		var j Job
 		err := row.Scan(&j.ID, &j.Session, &j.Segment, &j.State, &j.Generation, &j.Failures, &j.Setbacks, instant{&j.Created},
-			instant{&j.Available}, instant{&j.LeaseEnd}, &j.Encoder, &j.Detail, &j.Rescues, &j.Priority, &j.Pool, &j.turn)
+			instant{&j.Available}, instant{&j.LeaseEnd}, &j.Encoder, &j.Detail, &j.Rescues, &j.Priority, &j.Pool, &j.turn, &j.FramesDone)
 		found = append(found, j)
 		return err
 	}, `SELECT id, session_id, segment, state, generation, failures, setbacks, created_time, available_time, lease_end_time,
-		encoder_id, detail, rescues, priority, pool, turn FROM jobs WHERE `+where, args...)
+		encoder_id, detail, rescues, priority, pool, turn, frames_done FROM jobs WHERE `+where, args...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}

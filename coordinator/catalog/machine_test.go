@@ -66,6 +66,31 @@ func TestNewerDatabaseIsRefused(t *testing.T) {
 	}
 }
 
+// Branches add migrations side by side: one with a lower number may come to a database later.
+func TestAMigrationMayComeLate(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.db")
+	c, err := Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range []string{`ALTER TABLE agents DROP COLUMN frames`, `DELETE FROM migrations WHERE number = 12`} {
+		if _, err := c.write.Exec(statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if c, err = Open(t.Context(), path); err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	var n int
+	if err := c.read.QueryRow(`SELECT COUNT(frames) FROM agents`).Scan(&n); err != nil {
+		t.Error(err)
+	}
+}
+
 // A token is refused or gives back what was put into it, whatever it is.
 func FuzzPageToken(f *testing.F) {
 	filter := Filter{User: "ann", States: []SessionState{SessionComplete}, Order: OrderEnd}

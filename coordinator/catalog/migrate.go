@@ -5,12 +5,16 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// Migrations are numbered from 1 without holes and never edited once they are released; a change is a new file. One named
-// 0001_what.sql is for every database, 0001_what.sqlite.sql and 0001_what.postgres.sql together are one that differs.
+// Migrations are numbered and never edited once they are released; a change is a new file. Those that a database lacks are
+// applied in the order of their numbers, so that what is written side by side may come in any order: a migration relies on
+// none that may be missing. One named 0001_what.sql is for every database, 0001_what.sqlite.sql and 0001_what.postgres.sql
+// together are one that differs.
 //
 //go:embed migrations/*.sql
 var migrations embed.FS
@@ -31,17 +35,25 @@ func (c *Catalog) migrate(ctx context.Context) error {
 		if _, err := exec(ctx, tx, `CREATE TABLE IF NOT EXISTS migrations (number BIGINT NOT NULL PRIMARY KEY)`); err != nil {
 			return fmt.Errorf("create table of migrations: %w", err)
 		}
-		var have int
-		if err := tx.QueryRowContext(ctx, `SELECT COALESCE(MAX(number), 0) FROM migrations`).Scan(&have); err != nil {
+		applied, err := appliedMigrations(ctx, tx)
+		if err != nil {
 			return fmt.Errorf("read migrations: %w", err)
 		}
-		if have > len(files) {
-			return fmt.Errorf("it was written by a newer version (migration %d, this version knows %d)", have, len(files))
-		}
-		for i, name := range files[have:] {
-			if err := applyMigration(ctx, tx, have+i+1, name); err != nil {
+		for _, name := range files {
+			number, err := migrationNumber(name)
+			if err != nil {
+				return err
+			}
+			if applied[number] {
+				delete(applied, number)
+				continue
+			}
+			if err := applyMigration(ctx, tx, number, name); err != nil {
 				return fmt.Errorf("apply %s: %w", name, err)
 			}
+		}
+		if len(applied) > 0 {
+			return fmt.Errorf("it was written by a newer version (this version does not know migrations %v)", slices.Sorted(maps.Keys(applied)))
 		}
 		return nil
 	})
@@ -63,11 +75,26 @@ func (d dialect) migrations() ([]string, error) {
 	return mine, nil
 }
 
-func applyMigration(ctx context.Context, tx *txn, number int, name string) error {
+func appliedMigrations(ctx context.Context, tx *txn) (map[int]bool, error) {
+	applied := map[int]bool{}
+	return applied, rows(ctx, tx, func(row scanner) error {
+		var n int
+		err := row.Scan(&n)
+		applied[n] = true
+		return err
+	}, `SELECT number FROM migrations`)
+}
+
+func migrationNumber(name string) (int, error) {
 	prefix, _, _ := strings.Cut(strings.TrimPrefix(name, "migrations/"), "_")
-	if n, err := strconv.Atoi(prefix); err != nil || n != number {
-		return fmt.Errorf("number %d expected", number)
+	n, err := strconv.Atoi(prefix)
+	if err != nil || n < 1 {
+		return 0, fmt.Errorf("migration %s has no number", name)
 	}
+	return n, nil
+}
+
+func applyMigration(ctx context.Context, tx *txn, number int, name string) error {
 	statements, err := migrations.ReadFile(name)
 	if err != nil {
 		return err

@@ -70,15 +70,14 @@ type Board struct {
 	heard   time.Time // since when encoders could be heard; only Step touches it
 	stepped time.Time // the last step
 
-	mu       sync.Mutex
-	added    chan struct{} // closed, and replaced, when a job is added
-	progress map[string]progress
-	wishes   map[string]time.Time // when somebody asked for a segment; by job
+	mu     sync.Mutex
+	added  chan struct{}        // closed, and replaced, when a job is added
+	wishes map[string]time.Time // when somebody asked for a segment; by job
 }
 
 // New returns a board.
 func New(cfg Config) *Board {
-	return &Board{cfg: cfg, heard: time.Now(), stopped: make(chan struct{}), added: make(chan struct{}), progress: map[string]progress{}, wishes: map[string]time.Time{}}
+	return &Board{cfg: cfg, heard: time.Now(), stopped: make(chan struct{}), added: make(chan struct{}), wishes: map[string]time.Time{}}
 }
 
 // Announce wakes the Syncs that wait for work.
@@ -102,15 +101,9 @@ type Encoder struct {
 	Labels        []string // the pools that it serves beside that for any encoder
 	Load          float64  // cores in use
 	Free          int      // jobs it can take
-	Held          []Held
+	Held          []catalog.Held
 	Wait          time.Duration // how long to wait where nothing is to be said
 	Draining      bool
-}
-
-// Held is a lease that an encoder holds, and how far its work is.
-type Held struct {
-	catalog.Held
-	Frames int64
 }
 
 // Answer is what an encoder is told.
@@ -131,12 +124,7 @@ func (b *Board) Sync(ctx context.Context, e Encoder) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	b.note(e, now)
-	held := make([]catalog.Held, 0, len(e.Held))
-	for _, h := range e.Held {
-		held = append(held, h.Held)
-	}
-	lost, takenBack, err := b.cfg.Catalog.RenewLeases(ctx, e.ID, held, now, now.Add(b.cfg.Lease))
+	lost, takenBack, err := b.cfg.Catalog.RenewLeases(ctx, e.ID, e.Held, now, now.Add(b.cfg.Lease))
 	if err != nil {
 		return Answer{}, err
 	}
@@ -253,7 +241,6 @@ func (b *Board) Complete(ctx context.Context, id string, generation int64, r cat
 	if err := b.cfg.Catalog.CompleteJob(ctx, id, generation, r); err != nil {
 		return err
 	}
-	b.forget(id)
 	b.cfg.Logger.Info("segment archived", "session_id", l.Job.Session, "segment", l.Job.Segment, "object_key", r.ObjectKey, "bytes", r.Bytes,
 		"encoder_id", r.EncoderID)
 	b.cfg.Ended()
@@ -305,7 +292,6 @@ func (b *Board) Fail(ctx context.Context, id string, generation int64, encoder s
 	if err != nil {
 		return err
 	}
-	b.forget(id)
 	if j.State == catalog.JobQuarantined {
 		b.cfg.Logger.Error("segment quarantined", "session_id", j.Session, "segment", j.Segment, "cause", catalog.CauseContent,
 			"failures", j.Failures, "detail", detail)
