@@ -63,7 +63,7 @@ func Open(ctx context.Context, location string) (*Catalog, error) {
 	if err := c.migrate(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open catalog %s: %w", at, err), c.Close())
 	}
-	if c.standing, err = read.PrepareContext(ctx, selectStanding); err != nil {
+	if c.standing, err = read.PrepareContext(ctx, selectStanding+` WHERE id = $1`); err != nil {
 		return nil, errors.Join(fmt.Errorf("open catalog %s: %w", at, err), c.Close())
 	}
 	if dialect.name == "sqlite" {

@@ -218,6 +218,13 @@ func testSessionStates(t *testing.T, open opener) {
 	if s, _ := c.Session(t.Context(), "a"); s.StopReason != "first" {
 		t.Errorf("stop reason %q", s.StopReason)
 	}
+	one, err := c.Standing(t.Context(), "a")
+	if err != nil || one.ID != "a" || one.State != catalog.SessionRecording || one.StopReason != "first" || one.LastSegment != catalog.Unknown {
+		t.Errorf("%+v, %v", one, err)
+	}
+	if all, err := c.Standings(t.Context()); err != nil || len(all) != 1 || all[0] != one {
+		t.Errorf("%+v, %v", all, err)
+	}
 	if err := c.EndSession(t.Context(), "a", catalog.End{Reason: "r", Time: at(5)}); err != nil {
 		t.Fatal(err)
 	}
@@ -229,6 +236,9 @@ func testSessionStates(t *testing.T, open opener) {
 	}
 	wantErr(t, c.FinishSession(t.Context(), "a", catalog.SessionComplete, ""), catalog.ErrTransition)
 	if got, err := c.Unfinished(t.Context()); err != nil || len(got) != 0 {
+		t.Error(got, err)
+	}
+	if got, err := c.Standings(t.Context()); err != nil || len(got) != 0 {
 		t.Error(got, err)
 	}
 }

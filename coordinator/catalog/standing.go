@@ -4,23 +4,48 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+	"time"
 )
 
-// Standing is the little of a session that each Sync of its agent needs.
+// Standing is the little of a session that each Sync of its agent needs, and the watch over all of them every second.
 type Standing struct {
-	State      SessionState
-	EndedBy    Party
-	StopReason string
-	LastEvent  int64
+	ID, Instance string
+	State        SessionState
+	EndedBy      Party
+	StopReason   string
+	LastEvent    int64
+	LastSegment  int // Unknown while more may come
+	Silent       time.Time
 }
 
-const selectStanding = `SELECT state, ended_by, stop_reason, last_event FROM sessions WHERE id = $1`
+const selectStanding = `SELECT id, instance, state, ended_by, stop_reason, last_event, last_segment, silent_time FROM sessions`
+
+func scanStanding(row scanner) (s Standing, err error) {
+	err = row.Scan(&s.ID, &s.Instance, &s.State, &s.EndedBy, &s.StopReason, &s.LastEvent, &s.LastSegment, instant{&s.Silent})
+	return s, err
+}
 
 // Standing returns how a session stands, or ErrNotFound. It costs a tenth of what Session does.
-func (c *Catalog) Standing(ctx context.Context, id string) (s Standing, err error) {
-	err = c.standing.QueryRowContext(ctx, id).Scan(&s.State, &s.EndedBy, &s.StopReason, &s.LastEvent)
+func (c *Catalog) Standing(ctx context.Context, id string) (Standing, error) {
+	s, err := scanStanding(c.standing.QueryRowContext(ctx, id))
 	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrNotFound
 	}
 	return s, wrap("read session", id, err)
+}
+
+// Standings returns how the sessions stand that are not over, in no order.
+func (c *Catalog) Standings(ctx context.Context) (found []Standing, err error) {
+	err = c.view(ctx, func(tx *txn) error {
+		return rows(ctx, tx, func(row scanner) error {
+			s, err := scanStanding(row)
+			found = append(found, s)
+			return err
+		}, selectStanding+` WHERE state IN ($1, $2, $3)`, SessionStarting, SessionRecording, SessionFinalizing)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read unfinished sessions: %w", err)
+	}
+	return found, nil
 }

@@ -45,7 +45,7 @@ func (w *Watch) taken(session string) (p pictures, known bool) {
 }
 
 // record marks the sessions of which nothing is recorded though their users are active, and takes that back.
-func (w *Watch) record(ctx context.Context, unfinished []catalog.Session) error {
+func (w *Watch) record(ctx context.Context, unfinished []catalog.Standing) error {
 	marked, err := w.cfg.Catalog.Unrecorded(ctx)
 	if err != nil {
 		return err
@@ -63,7 +63,7 @@ func (w *Watch) record(ctx context.Context, unfinished []catalog.Session) error 
 }
 
 // compare sets or takes back one session's alarm.
-func (w *Watch) compare(ctx context.Context, s catalog.Session, alarmed bool, since time.Time) error {
+func (w *Watch) compare(ctx context.Context, s catalog.Standing, alarmed bool, since time.Time) error {
 	p, known := w.taken(s.ID)
 	records := s.State.Capturing() && s.StopReason == ""
 	still := time.Since(p.grew) >= pictureless

@@ -153,7 +153,7 @@ func (w *Watch) Turned() time.Time {
 // those that it took over before and could not close.
 func (w *Watch) Step(ctx context.Context) error {
 	w.forgive()
-	unfinished, err := w.cfg.Catalog.Unfinished(ctx)
+	unfinished, err := w.cfg.Catalog.Standings(ctx)
 	if err != nil {
 		return err
 	}
@@ -181,7 +181,7 @@ func (w *Watch) Step(ctx context.Context) error {
 }
 
 // look notes whether the session's agent is needed and silent, and returns whether it is lost.
-func (w *Watch) look(ctx context.Context, s catalog.Session) (lost bool, err error) {
+func (w *Watch) look(ctx context.Context, s catalog.Standing) (lost bool, err error) {
 	last := w.last(s.ID)
 	silence := time.Since(last.at)
 	if silence < min(w.cfg.Patience, w.cfg.GiveUp) {
@@ -212,7 +212,7 @@ func (w *Watch) look(ctx context.Context, s catalog.Session) (lost bool, err err
 }
 
 // silent marks a session whose agent is silent, once.
-func (w *Watch) silent(ctx context.Context, s catalog.Session, last sign) error {
+func (w *Watch) silent(ctx context.Context, s catalog.Standing, last sign) error {
 	if s.Silent.IsZero() {
 		if err := w.cfg.Catalog.MarkSilent(ctx, s.ID, last.at); err != nil {
 			return err

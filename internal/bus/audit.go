@@ -18,6 +18,7 @@ type Deviation struct {
 	Setting string // in the broker's words, as "discard"
 	Want    string
 	Have    string
+	Missing bool // there is no stream of Session at all
 }
 
 // Audit compares the broker's configuration with what is expected of it. It is safe for concurrent use.
@@ -122,7 +123,7 @@ func (a *Audit) streams(ctx context.Context, sessions map[string]bool) (found []
 	}
 	for session, needed := range sessions {
 		if needed && !seen[session] {
-			found = append(found, Deviation{Session: session, Setting: "stream", Want: "exists", Have: "missing"})
+			found = append(found, Deviation{Session: session, Setting: "stream", Want: "exists", Have: "missing", Missing: true})
 		}
 	}
 	return found, nil

@@ -187,6 +187,37 @@ func TestAStreamThatDriftsIsAnAlarmOnce(t *testing.T) {
 	}
 }
 
+// meanwhile is an Audit during which something happens.
+type meanwhile struct {
+	happens func()
+	found   []bus.Deviation
+}
+
+func (m meanwhile) Find(context.Context, map[string]bool) ([]bus.Deviation, error) {
+	m.happens()
+	return m.found, nil
+}
+
+// A session is finished while the broker is looked at: its stream is gone in order, but what was changed of it was changed.
+func TestAStreamThatGoesInOrderIsNoAlarm(t *testing.T) {
+	c := openCatalog(t, "aa")
+	audit := meanwhile{
+		happens: func() {
+			if err := c.EndSession(t.Context(), "aa", catalog.End{Time: time.Now()}); err != nil {
+				t.Error(err)
+			}
+		},
+		found: []bus.Deviation{
+			{Session: "aa", Setting: "stream", Want: "exists", Have: "missing", Missing: true},
+			{Session: "aa", Setting: "discard", Want: "new", Have: "old"},
+		},
+	}
+	found, err := Broker(audit, c).Find(t.Context())
+	if err != nil || len(found) != 1 || found[0].Setting != "discard" {
+		t.Errorf("%v, %v", found, err)
+	}
+}
+
 func TestAnArchiveThatDriftsIsAnAlarm(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "archive")
 	location, err := object.ParseLocation("file://" + dir)

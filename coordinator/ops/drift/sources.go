@@ -34,14 +34,14 @@ func Broker(a Audit, c Catalog) Source {
 		if err != nil || len(deviations) == 0 {
 			return nil, err
 		}
-		// A session that ended meanwhile has its stream taken from it in order.
+		// A session that ended meanwhile, or is being finished, has its stream taken from it in order.
 		still, err := live(ctx, c)
 		if err != nil {
 			return nil, err
 		}
 		var found []Finding
 		for _, d := range deviations {
-			if _, ok := still[d.Session]; d.Session != "" && !ok {
+			if must, ok := still[d.Session]; d.Session != "" && (!ok || d.Missing && !must) {
 				continue
 			}
 			found = append(found, finding(d))
