@@ -20,6 +20,7 @@ import (
 	"github.com/recfleet/recfleet/coordinator/front"
 	"github.com/recfleet/recfleet/coordinator/ingest"
 	"github.com/recfleet/recfleet/coordinator/jobs"
+	"github.com/recfleet/recfleet/coordinator/ops/health"
 	opsmetrics "github.com/recfleet/recfleet/coordinator/ops/metrics"
 	"github.com/recfleet/recfleet/coordinator/purge"
 	"github.com/recfleet/recfleet/coordinator/retention"
@@ -99,19 +100,17 @@ const (
 // build makes the parts and ties them together; it starts nothing.
 func (c Config) build(store *catalog.Catalog, key ed25519.PrivateKey) (p *parts, err error) {
 	p = &parts{}
-	control := access.New(c.Tokens)
+	control := access.New(store, access.Local(c.Tokens))
 	p.closing = make(chan struct{})
 	wishes := &wishing{Catalog: store}
-	p.page, err = web.New(web.Config{
-		Sessions: wishes, Objects: c.Store, Logger: c.Logger.Named("web"),
-		Admits: func(token string) bool {
-			role, ok := control.Role(token)
-			return ok && role == access.RoleAdmin
-		},
-	})
+	page, err := web.New(web.Config{Sessions: wishes, Objects: c.Store, Access: control, Logger: c.Logger.Named("web")})
+	if err == nil {
+		err = control.CoversRoutes(append(page.Routes(), health.Routes()...))
+	}
 	if err != nil {
 		return p, fmt.Errorf("make page: %w", err)
 	}
+	p.page = page
 	p.finish = finish.New(store, c.Broker, c.Store, key, c.Logger.Named("finish"))
 	p.purge = purge.New(store, c.Broker, c.Logger.Named("purge"))
 	p.retention = retention.New(store, c.Store, c.Broker, c.Logger.Named("retention"))
@@ -143,7 +142,7 @@ func (c Config) build(store *catalog.Catalog, key ed25519.PrivateKey) (p *parts,
 	if p.appstream != nil {
 		p.ops.registry.MustRegister(opsmetrics.Platform(p.appstream.State))
 	}
-	p.server = api.NewServer(api.Config{
+	p.server, err = api.NewServer(api.Config{
 		Health: p.ops.status, Calls: p.ops.calls,
 		Catalog: store, Board: p.board, Grants: c.Broker, Store: c.Store, Location: c.Location, Access: control,
 		Credentials: front.Credentials(), Encode: c.Encode, Lease: c.Lease, Logger: c.Logger.Named("api"),
@@ -154,5 +153,5 @@ func (c Config) build(store *catalog.Catalog, key ed25519.PrivateKey) (p *parts,
 			Logger:   c.Logger.Named("sessions"),
 		}),
 	})
-	return p, nil
+	return p, err
 }

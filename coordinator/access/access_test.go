@@ -1,9 +1,14 @@
 package access_test
 
 import (
+	"errors"
+	"strings"
 	"testing"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
@@ -12,7 +17,7 @@ import (
 )
 
 func TestMatrix(t *testing.T) {
-	control := access.New(identity.Tokens{Admin: "a-token", Agent: "g-token", Encoder: "e-token"})
+	control := access.New(nil, access.Local(identity.Tokens{Admin: "a-token", Agent: "g-token", Encoder: "e-token"}))
 	const (
 		list    = "/recfleet.v1.SessionService/ListSessions"
 		load    = "/recfleet.v1.RecordingService/DownloadRecording"
@@ -51,7 +56,28 @@ func TestMatrix(t *testing.T) {
 }
 
 func TestEmptyTokenIsNobody(t *testing.T) {
-	if role, ok := access.New(identity.Tokens{Admin: "a"}).Role(""); ok {
-		t.Errorf("an empty token is %s", role)
+	who, err := access.New(nil, access.Local(identity.Tokens{Admin: "a"})).Authenticate(t.Context(), "")
+	if !errors.Is(err, access.ErrStranger) {
+		t.Errorf("an empty token is %v, %v", who, err)
+	}
+}
+
+// A server with a method for which no right is declared does not start, and no method that is declared is missing.
+func TestUndeclaredIsRefused(t *testing.T) {
+	control := access.New(nil)
+	server := grpc.NewServer()
+	grpc_health_v1.RegisterHealthServer(server, health.NewServer())
+	if err := control.Covers(server.GetServiceInfo()); !errors.Is(err, access.ErrUndeclared) {
+		t.Errorf("methods are missing: %v", err)
+	}
+	more := map[string]grpc.ServiceInfo{"x.Y": {Methods: []grpc.MethodInfo{{Name: "Z"}}}}
+	if err := control.Covers(more); !errors.Is(err, access.ErrUndeclared) || !strings.Contains(err.Error(), "/x.Y/Z") {
+		t.Errorf("a method without a right: %v", err)
+	}
+	if err := control.CoversRoutes([]string{"GET /secrets"}); !errors.Is(err, access.ErrUndeclared) || !strings.Contains(err.Error(), "GET /secrets") {
+		t.Errorf("a route without a right: %v", err)
+	}
+	if _, err := control.Guard("GET /secrets", nil, nil); !errors.Is(err, access.ErrUndeclared) {
+		t.Errorf("a route without a right: %v", err)
 	}
 }

@@ -22,7 +22,7 @@ func (s *agentService) StartSession(ctx context.Context, r *recfleetv1.StartSess
 		return nil, err
 	}
 	start := startFromProto(r)
-	start.Caller = string(access.Caller(ctx))
+	start.Caller = access.Caller(ctx).Name
 	session, grant, err := s.sessions.Start(ctx, start)
 	if err != nil {
 		return nil, err

@@ -53,7 +53,7 @@ func (s *fleetService) DrainEncoder(ctx context.Context, r *recfleetv1.DrainEnco
 	}
 	var e catalog.Encoder
 	if err := s.ledger.do(ctx, deed{action: action, object: r.GetEncoderId()}, func() error {
-		err := s.catalog.DrainEncoder(ctx, r.GetEncoderId(), string(access.Caller(ctx)), since)
+		err := s.catalog.DrainEncoder(ctx, r.GetEncoderId(), access.Caller(ctx).Name, since)
 		if err == nil {
 			e, err = s.catalog.Encoder(ctx, r.GetEncoderId())
 		}

@@ -50,7 +50,7 @@ func (s *sessionService) DeleteSession(ctx context.Context, r *recfleetv1.Delete
 func (s *sessionService) keep(ctx context.Context, d deed, act func(by string) error) (*recfleetv1.Session, error) {
 	var session catalog.Session
 	err := s.ledger.do(ctx, d, func() error {
-		err := precondition(act(string(access.Caller(ctx))))
+		err := precondition(act(access.Caller(ctx).Name))
 		if err == nil {
 			session, err = s.catalog.Session(ctx, d.object)
 		}

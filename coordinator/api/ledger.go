@@ -59,7 +59,7 @@ func (l ledger) do(ctx context.Context, d deed, act func() error) error {
 
 func (l ledger) append(ctx context.Context, d deed, result string) error {
 	_, err := l.audit.AppendAudit(ctx, catalog.AuditRecord{
-		Time: time.Now(), Who: string(access.Caller(ctx)), Action: d.action, Object: d.object, Reason: d.reason, Result: result, From: origin(ctx),
+		Time: time.Now(), Who: access.Caller(ctx).Name, Action: d.action, Object: d.object, Reason: d.reason, Result: result, From: origin(ctx),
 	})
 	return err
 }

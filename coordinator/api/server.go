@@ -89,8 +89,9 @@ type Config struct {
 	Logger  hclog.Logger
 }
 
-// NewServer returns a gRPC server with all services and gRPC's health and reflection services; it serves nothing yet.
-func NewServer(cfg Config) *grpc.Server {
+// NewServer returns a gRPC server with all services and gRPC's health and reflection services; it serves nothing yet. It is
+// access.ErrUndeclared where a method has no declared right.
+func NewServer(cfg Config) (*grpc.Server, error) {
 	g := guard{logger: cfg.Logger}
 	var options []grpc.ServerOption
 	if cfg.Calls != nil { // the first one named is the outermost
@@ -128,7 +129,7 @@ func NewServer(cfg Config) *grpc.Server {
 	}
 	grpc_health_v1.RegisterHealthServer(s, cfg.Health)
 	reflection.Register(s)
-	return s
+	return s, cfg.Access.Covers(s.GetServiceInfo())
 }
 
 // guard stands around every call: it bounds its time, turns its error into a code, and survives its panic.

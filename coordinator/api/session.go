@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"google.golang.org/grpc"
 
+	"github.com/recfleet/recfleet/coordinator/access"
 	"github.com/recfleet/recfleet/coordinator/catalog"
 	"github.com/recfleet/recfleet/coordinator/sessions"
 	"github.com/recfleet/recfleet/internal/object"
@@ -37,7 +38,9 @@ func (s *sessionService) ListSessions(ctx context.Context, r *recfleetv1.ListSes
 	if size == 0 {
 		size = defaultPage
 	}
-	page, next, err := s.catalog.ListSessions(ctx, filterFromProto(r), size, r.GetPageToken())
+	f := filterFromProto(r)
+	f.Scope = access.Visible(ctx)
+	page, next, err := s.catalog.ListSessions(ctx, f, size, r.GetPageToken())
 	if err != nil {
 		return nil, err
 	}

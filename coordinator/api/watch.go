@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/recfleet/recfleet/coordinator/access"
 	"github.com/recfleet/recfleet/coordinator/catalog"
 	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
 )
@@ -52,6 +53,7 @@ func (s *sessionService) WatchSessions(r *recfleetv1.WatchSessionsRequest, strea
 	}
 	defer s.watches.n.Add(-1)
 	w := watched{catalog: s.catalog, filter: filterFromProto(f), sent: map[string]seen{}, send: stream.Send}
+	w.filter.Scope = access.Visible(stream.Context())
 	for {
 		began := time.Now()
 		if err := w.look(stream.Context()); err != nil {

@@ -31,6 +31,8 @@ type Filter struct {
 
 	Deleted bool // also those whose recordings were deleted
 
+	Scope *Scope // none but what is in it; nil for all
+
 	Order     Order
 	Ascending bool
 }
@@ -50,6 +52,9 @@ func (f Filter) fingerprint() string {
 	states := slices.Compact(slices.Sorted(slices.Values(f.States)))
 	h := sha256.New()
 	fmt.Fprintf(h, "%q %q %q %q %q %q %v %q %v", states, f.User, f.Stack, f.Fleet, f.Instance, f.Text, f.Deleted, f.Order, f.Ascending)
+	if f.Scope != nil {
+		fmt.Fprintf(h, " %t %q", f.Scope.All, f.Scope.values())
+	}
 	for _, t := range []time.Time{f.StartedAfter, f.StartedBefore, f.EndedAfter, f.EndedBefore, f.ActiveAt} {
 		fmt.Fprintf(h, " %d", nanos(t))
 	}
@@ -93,6 +98,9 @@ func (f Filter) query() (query, error) {
 		}
 		q = q.and(states...)
 	}
+	if c := f.Scope.clause(); c != nil {
+		q = append(q[:len(q):len(q)], c)
+	}
 	switch {
 	case !f.Deleted:
 		q = q.and(termKept)
@@ -117,6 +125,9 @@ func (s *statement) add(format string, args ...any) { fmt.Fprintf(s, format, arg
 
 // endOrder is when a session ended, the end of all times where it has not; there is an index of it.
 const endOrder = `(CASE WHEN end_time = 0 THEN 9223372036854775807 ELSE end_time END)`
+
+// scoped reports whether not all sessions are in the scope.
+func (f Filter) scoped() bool { return f.Scope != nil && !f.Scope.All }
 
 // timeless reports whether the filter asks nothing about ends.
 func (f Filter) timeless() bool {
@@ -152,6 +163,9 @@ func (f Filter) columns(s *statement) (conditions []string) {
 	}
 	if !f.Deleted {
 		conditions = append(conditions, "deleted_time = 0")
+	}
+	if c := f.Scope.condition(s); c != "" {
+		conditions = append(conditions, c)
 	}
 	return conditions
 }

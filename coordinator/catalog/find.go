@@ -98,7 +98,7 @@ func (s search) byStart(ctx context.Context, low, high int64) ([]int64, error) {
 // fleetAndMore reports whether a fleet and a stack, a user or a state are asked for, and no more: there are indexes.
 func (s search) fleetAndMore() bool {
 	f := s.filter
-	return f.Fleet != "" && f.Text == "" && !f.Deleted &&
+	return f.Fleet != "" && f.Text == "" && !f.Deleted && !f.scoped() &&
 		((f.Stack != "" || f.User != "") && len(f.fields()) == 2 && len(f.States) == 0 || len(f.fields()) == 1 && len(f.States) == 1)
 }
 
@@ -174,7 +174,7 @@ func (s search) byTime(ctx context.Context, low, high int64) ([]int64, error) {
 
 // ofClass adds a SELECT of the sessions of a class.
 func (s search) ofClass(q *statement, class int, low, high int64) {
-	if s.tx.dialect.name == "sqlite" && s.filter.Text != "" {
+	if s.tx.dialect.name == "sqlite" && (s.filter.Text != "" || s.filter.scoped()) {
 		s.match(q, s.query.and(termLength(class)), low, high, s.filter.times)
 		return
 	}
@@ -252,7 +252,7 @@ func (s search) sorted(ctx context.Context) ([]int64, error) {
 func (s search) inOrderOfEnds() bool {
 	f := s.filter
 	timed := !f.ActiveAt.IsZero() || !f.StartedAfter.IsZero() || !f.StartedBefore.IsZero()
-	if f.Order != OrderEnd || timed || f.Deleted || f.Text != "" {
+	if f.Order != OrderEnd || timed || f.Deleted || f.Text != "" || f.scoped() {
 		return false
 	}
 	fields := f.fields()

@@ -39,7 +39,7 @@ func (s search) simple() bool {
 	if n := len(s.filter.States); n > 0 {
 		several += n
 	}
-	return !s.filter.Deleted && s.filter.Text == "" && several <= 1 || s.fleetAndMore()
+	return !s.filter.Deleted && s.filter.Text == "" && several <= 1 && !s.filter.scoped() || s.fleetAndMore()
 }
 
 // expectation is what the planner believes of all sessions, and where the first and the last of them is.

@@ -14,6 +14,7 @@ type Session struct {
 	StateReason string // why it was moved there; Reason says also what is the matter meanwhile
 
 	User, Stack, Fleet, Instance string
+	Groups                       []string // that the user was in when it began, sorted
 	Metadata                     map[string]string
 	AgentVersion                 string
 

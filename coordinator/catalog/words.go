@@ -33,9 +33,11 @@ const (
 	kindStack    = "t"
 	kindFleet    = "f"
 	kindInstance = "i"
+	kindGroup    = "g"
 
 	termAny    = mark + "a" // every session
 	termKept   = mark + "k" // not deleted
+	termNobody = mark + "n" // no session
 	weekPrefix = mark + "w"
 )
 
@@ -72,6 +74,9 @@ func termsOf(s Session) []string {
 	if s.Deletion.Done.IsZero() {
 		terms = append(terms, termKept)
 	}
+	for _, g := range s.Groups {
+		terms = append(terms, field(kindGroup, g))
+	}
 	texts := []string{s.ID, s.User, s.Instance, s.Stack, s.Fleet}
 	for _, key := range slices.Sorted(maps.Keys(s.Metadata)) {
 		texts = append(texts, s.Metadata[key])
@@ -88,10 +93,12 @@ func termsOf(s Session) []string {
 	return terms
 }
 
-// term is one word of a query; stem says that words that begin with it are meant as well.
+// term is one word of a query; stem says that words that begin with it are meant as well. Where all is set it is a query of its
+// own.
 type term struct {
 	text string
 	stem bool
+	all  query
 }
 
 // query selects the sessions that have one term of each clause.
@@ -150,7 +157,11 @@ func (q query) join(and, or string, one func(t term) string) string {
 	for i, clause := range q {
 		terms := make([]string, len(clause))
 		for k, t := range clause {
-			terms[k] = one(t)
+			if t.all != nil {
+				terms[k] = "(" + t.all.join(and, or, one) + ")"
+			} else {
+				terms[k] = one(t)
+			}
 		}
 		clauses[i] = "(" + strings.Join(terms, or) + ")"
 	}

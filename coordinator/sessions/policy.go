@@ -52,9 +52,14 @@ func (s *Sessions) complete(d policy.Decision) policy.Decision {
 }
 
 func (s *Sessions) decide(start Start) policy.Decision {
-	return s.complete(s.policy().Decide(policy.Subject{
-		User: start.User, Stack: start.Stack, Fleet: start.Fleet, Instance: start.Instance, Metadata: start.Metadata,
-	}))
+	return s.complete(s.policy().Decide(subjectOf(start)))
+}
+
+// groups are those that the user of a session is in: rights may be limited to them.
+func (s *Sessions) groups(start Start) []string { return s.policy().Groups(subjectOf(start)) }
+
+func subjectOf(start Start) policy.Subject {
+	return policy.Subject{User: start.User, Stack: start.Stack, Fleet: start.Fleet, Instance: start.Instance, Metadata: start.Metadata}
 }
 
 // kept is what a session keeps of a decision.

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/recfleet/recfleet/coordinator/access"
 	"github.com/recfleet/recfleet/coordinator/catalog"
 	"github.com/recfleet/recfleet/internal/chunk"
 )
@@ -25,13 +26,20 @@ func (p *page) showLogin(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *page) login(w http.ResponseWriter, r *http.Request) {
-	if !p.cfg.Admits(r.PostFormValue("token")) {
+	who, err := p.cfg.Access.Authenticate(r.Context(), r.PostFormValue("token"))
+	if err != nil && !errors.Is(err, access.ErrStranger) {
+		p.cfg.Logger.Error("token was not looked up", "error", err)
+		p.fail(w, r, http.StatusInternalServerError)
+		return
+	}
+	if err != nil || who.Kind != access.KindPerson {
 		p.cfg.Logger.Warn("sign-in refused", "remote", r.RemoteAddr)
 		p.show(w, r, http.StatusForbidden, "login", loginView{Title: "Sign in", Wrong: true})
 		return
 	}
-	p.cfg.Logger.Info("visitor signed in", "remote", r.RemoteAddr)
-	p.visitor.admit(w)
+	p.cfg.Logger.Info("visitor signed in", "remote", r.RemoteAddr, "who", who.Name, "by", who.By)
+	p.visitor.dismiss(w, r)
+	p.visitor.admit(w, who)
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
@@ -50,7 +58,8 @@ type listView struct {
 
 func (p *page) list(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
-	filter := catalog.Filter{User: query.Get("user"), Stack: query.Get("stack"), Fleet: query.Get("fleet"), Instance: query.Get("instance")}
+	filter := catalog.Filter{User: query.Get("user"), Stack: query.Get("stack"), Fleet: query.Get("fleet"), Instance: query.Get("instance"),
+		Scope: access.Visible(r.Context())}
 	sessions, next, err := p.cfg.Sessions.ListSessions(r.Context(), filter, listSize, query.Get("page"))
 	switch {
 	case errors.Is(err, catalog.ErrPageToken):
@@ -68,6 +77,8 @@ type sessionView struct {
 	Title    string
 	catalog.Detail
 	Line []stretch
+	// Watch and Download are what the visitor may.
+	Watch, Download bool
 }
 
 // stretch is a part of the session's time line, in thousandths of its length.
@@ -82,7 +93,14 @@ func (p *page) session(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	p.show(w, r, http.StatusOK, "session", sessionView{true, "Session " + detail.Session.ID, detail, timeline(detail)})
+	who, right := access.Caller(r.Context()), access.RightView
+	if detail.Session.State.Capturing() {
+		right = access.RightViewLive
+	}
+	owner := detail.Session.Owner()
+	p.show(w, r, http.StatusOK, "session", sessionView{
+		true, "Session " + detail.Session.ID, detail, timeline(detail), who.Scope(right).Has(owner), who.Scope(access.RightDownload).Has(owner),
+	})
 }
 
 // detail finds the session that the path names, or answers that there is none.

@@ -12,8 +12,14 @@ import (
 	"github.com/recfleet/recfleet/coordinator/catalog"
 )
 
-// video serves the mp4 of a segment, whole or by range, under a name fit for a download.
-func (p *page) video(w http.ResponseWriter, r *http.Request) {
+// video serves the mp4 of a segment, whole or by range, for the player.
+func (p *page) video(w http.ResponseWriter, r *http.Request) { p.recording(w, r, "inline") }
+
+// download serves the same to be kept.
+func (p *page) download(w http.ResponseWriter, r *http.Request) { p.recording(w, r, "attachment") }
+
+// recording serves an mp4 under a name fit for a file.
+func (p *page) recording(w http.ResponseWriter, r *http.Request, disposition string) {
 	detail, ok := p.detail(w, r)
 	if !ok {
 		return
@@ -29,7 +35,7 @@ func (p *page) video(w http.ResponseWriter, r *http.Request) {
 	file := &objectFile{ctx: r.Context, objects: p.cfg.Objects, key: recording.ObjectKey, size: recording.Bytes}
 	defer file.Close()
 	w.Header().Set("Content-Type", "video/mp4")
-	w.Header().Set("Content-Disposition", fmt.Sprintf("inline; filename=\"%s-%06d.mp4\"", detail.Session.ID, n))
+	w.Header().Set("Content-Disposition", fmt.Sprintf("%s; filename=\"%s-%06d.mp4\"", disposition, detail.Session.ID, n))
 	w.Header().Set("ETag", `"`+recording.SHA256.String()+`"`)
 	http.ServeContent(w, r, "", segment.End, file)
 	if file.failed != nil {

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/recfleet/recfleet/coordinator/access"
 )
 
 const (
@@ -20,20 +22,26 @@ const (
 type visitors struct {
 	now    func() time.Time
 	mu     sync.Mutex
-	visits map[[sha256.Size]byte]time.Time // when they end
+	visits map[[sha256.Size]byte]visit
+}
+
+// visit is who came, and until when.
+type visit struct {
+	who access.Principal
+	end time.Time
 }
 
 func newVisitors(now func() time.Time) *visitors {
-	return &visitors{now: now, visits: map[[sha256.Size]byte]time.Time{}}
+	return &visitors{now: now, visits: map[[sha256.Size]byte]visit{}}
 }
 
-// admit starts a visit and hands its cookie to the browser.
-func (v *visitors) admit(w http.ResponseWriter) {
+// admit starts a visit and hands its cookie to the browser. Each sign-in is a new visit with a new cookie.
+func (v *visitors) admit(w http.ResponseWriter, who access.Principal) {
 	secret := rand.Text() + rand.Text()
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.makeRoom()
-	v.visits[sha256.Sum256([]byte(secret))] = v.now().Add(visitLife)
+	v.visits[sha256.Sum256([]byte(secret))] = visit{who, v.now().Add(visitLife)}
 	http.SetCookie(w, &http.Cookie{
 		Name: cookieName, Value: secret, Path: "/", MaxAge: int(visitLife.Seconds()),
 		Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode,
@@ -42,10 +50,10 @@ func (v *visitors) admit(w http.ResponseWriter) {
 
 func (v *visitors) makeRoom() {
 	var oldest [sha256.Size]byte
-	for id, end := range v.visits {
-		if v.now().After(end) {
+	for id, one := range v.visits {
+		if v.now().After(one.end) {
 			delete(v.visits, id)
-		} else if o, ok := v.visits[oldest]; !ok || end.Before(o) {
+		} else if o, ok := v.visits[oldest]; !ok || one.end.Before(o.end) {
 			oldest = id
 		}
 	}
@@ -54,15 +62,22 @@ func (v *visitors) makeRoom() {
 	}
 }
 
-func (v *visitors) knows(r *http.Request) bool {
+// visitor returns who sent a request, as it is by now; access.ErrStranger where nobody is known.
+func (v *visitors) visitor(r *http.Request) (access.Principal, error) {
 	cookie, err := r.Cookie(cookieName)
 	if err != nil {
-		return false
+		return access.Principal{}, access.ErrStranger
 	}
 	v.mu.Lock()
-	defer v.mu.Unlock()
-	end, ok := v.visits[sha256.Sum256([]byte(cookie.Value))]
-	return ok && v.now().Before(end)
+	found, ok := v.visits[sha256.Sum256([]byte(cookie.Value))]
+	v.mu.Unlock()
+	if !ok || !v.now().Before(found.end) {
+		return access.Principal{}, access.ErrStranger
+	}
+	if found.who.Renew != nil {
+		return found.who.Renew(r.Context())
+	}
+	return found.who, nil
 }
 
 func (v *visitors) dismiss(w http.ResponseWriter, r *http.Request) {
@@ -74,13 +89,20 @@ func (v *visitors) dismiss(w http.ResponseWriter, r *http.Request) {
 	http.SetCookie(w, &http.Cookie{Name: cookieName, Path: "/", MaxAge: -1, Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode})
 }
 
-// only lets known visitors through and sends everybody else to the sign-in.
-func (v *visitors) only(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !v.knows(r) {
-			http.Redirect(w, r, "/login", http.StatusSeeOther)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
+// Visitor returns who asks for a page.
+func (p *page) Visitor(r *http.Request) (access.Principal, error) { return p.visitor.visitor(r) }
+
+// Refuse answers who may not have what they ask for. Strangers are sent to the sign-in whatever it is.
+func (p *page) Refuse(w http.ResponseWriter, r *http.Request, why access.Refusal, err error) {
+	switch why {
+	case access.RefusedStranger:
+		http.Redirect(w, r, "/login", http.StatusSeeOther)
+	case access.RefusedForbidden:
+		p.fail(w, r, http.StatusForbidden)
+	case access.RefusedAbsent:
+		p.fail(w, r, http.StatusNotFound)
+	case access.RefusedFailed:
+		p.cfg.Logger.Error("right was not looked up", "error", err)
+		p.fail(w, r, http.StatusInternalServerError)
+	}
 }

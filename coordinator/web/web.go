@@ -1,9 +1,9 @@
 // Package web serves the page on which people find and watch recordings.
 //
-// In come requests of browsers that have shown the admin token once and carry a cookie since; out go HTML without any
+// In come requests of browsers whose visitor has shown once who it is and that carry a cookie since; out go HTML without any
 // script or style but the page's own, and mp4s by range, read through the coordinator: a browser needs no right on the
-// archive and no URL carries a secret. Names and titles are text, never markup. Every route but the sign-in and the static
-// files needs the cookie.
+// archive and no URL carries a secret. Names and titles are text, never markup. Every route has a right that package access
+// declares, and shows only what its visitor may see.
 package web
 
 import (
@@ -13,10 +13,12 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/recfleet/recfleet/coordinator/access"
 	"github.com/recfleet/recfleet/coordinator/catalog"
 	"github.com/recfleet/recfleet/internal/object"
 )
@@ -39,44 +41,61 @@ type Objects interface {
 type Config struct {
 	Sessions Sessions
 	Objects  Objects
-	// Admits reports whether a token may use the page.
-	Admits func(token string) bool
+	// Access knows visitors by their tokens and what they may do.
+	Access *access.Control
 	Logger hclog.Logger
 }
+
+// Page is the page's handler.
+type Page struct {
+	http.Handler
+	routes []string
+}
+
+// Routes returns the patterns of all its routes.
+func (p Page) Routes() []string { return slices.Clone(p.routes) }
 
 type page struct {
 	cfg     Config
 	views   map[string]*template.Template
 	visitor *visitors
+	mux     *http.ServeMux
+	routes  []string
 }
 
-// New returns the handler of the page.
-func New(cfg Config) (http.Handler, error) {
-	p := &page{cfg: cfg, views: map[string]*template.Template{}, visitor: newVisitors(time.Now)}
+// New returns the page. A route for which no right is declared is access.ErrUndeclared.
+func New(cfg Config) (Page, error) {
+	p := &page{cfg: cfg, views: map[string]*template.Template{}, visitor: newVisitors(time.Now), mux: http.NewServeMux()}
 	for _, name := range []string{"login", "list", "session", "error"} {
 		view, err := template.New("frame.html").Funcs(functions()).ParseFS(files, "templates/frame.html", "templates/"+name+".html")
 		if err != nil {
-			return nil, err
+			return Page{}, err
 		}
 		p.views[name] = view
 	}
 	static, err := fs.Sub(files, "static")
 	if err != nil {
-		return nil, err
+		return Page{}, err
 	}
-
-	open := http.NewServeMux()
-	open.Handle("GET /static/", http.StripPrefix("/static/", http.FileServerFS(static)))
-	open.HandleFunc("GET /login", p.showLogin)
-	open.HandleFunc("POST /login", p.login)
-	closed := http.NewServeMux()
-	closed.HandleFunc("GET /{$}", p.list)
-	closed.HandleFunc("GET /sessions/{id}", p.session)
-	closed.HandleFunc("GET /sessions/{id}/video/{number}", p.video)
-	closed.HandleFunc("POST /logout", p.logout)
-	closed.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { p.fail(w, r, http.StatusNotFound) })
-	open.Handle("/", p.visitor.only(closed))
-	return http.NewCrossOriginProtection().Handler(guarded(open)), nil
+	for pattern, serve := range map[string]http.Handler{
+		"GET /static/":                         http.StripPrefix("/static/", http.FileServerFS(static)),
+		"GET /login":                           http.HandlerFunc(p.showLogin),
+		"POST /login":                          http.HandlerFunc(p.login),
+		"POST /logout":                         http.HandlerFunc(p.logout),
+		"GET /{$}":                             http.HandlerFunc(p.list),
+		"GET /sessions/{id}":                   http.HandlerFunc(p.session),
+		"GET /sessions/{id}/video/{number}":    http.HandlerFunc(p.video),
+		"GET /sessions/{id}/download/{number}": http.HandlerFunc(p.download),
+		"/":                                    http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.fail(w, r, http.StatusNotFound) }),
+	} {
+		guarded, err := cfg.Access.Guard(pattern, p, serve)
+		if err != nil {
+			return Page{}, err
+		}
+		p.mux.Handle(pattern, guarded)
+		p.routes = append(p.routes, pattern)
+	}
+	return Page{Handler: http.NewCrossOriginProtection().Handler(guarded(p.mux)), routes: p.routes}, nil
 }
 
 // guarded sets what tells a browser to trust nothing but this page, and to keep nothing.
@@ -109,8 +128,9 @@ func (p *page) show(w http.ResponseWriter, r *http.Request, status int, name str
 }
 
 func (p *page) fail(w http.ResponseWriter, r *http.Request, status int) {
+	_, err := p.Visitor(r)
 	p.show(w, r, status, "error", struct {
 		SignedIn bool
 		Title    string
-	}{true, http.StatusText(status)})
+	}{err == nil, http.StatusText(status)})
 }

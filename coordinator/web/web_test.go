@@ -14,8 +14,10 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/recfleet/recfleet/coordinator/access"
 	"github.com/recfleet/recfleet/coordinator/catalog"
 	"github.com/recfleet/recfleet/internal/chunk"
+	"github.com/recfleet/recfleet/internal/identity"
 	"github.com/recfleet/recfleet/internal/object"
 )
 
@@ -77,7 +79,9 @@ func site(t *testing.T) (base string, browser *http.Client) {
 		t.Fatal(err)
 	}
 
-	handler, err := New(Config{Sessions: c, Objects: store, Admits: func(s string) bool { return s == token }, Logger: hclog.NewNullLogger()})
+	handler, err := New(Config{
+		Sessions: c, Objects: store, Access: access.New(c, access.Local(identity.Tokens{Admin: token})), Logger: hclog.NewNullLogger(),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,25 +217,30 @@ func TestAVisitEnds(t *testing.T) {
 	v := newVisitors(func() time.Time { return now })
 	enter := func() *http.Request {
 		w := httptest.NewRecorder()
-		v.admit(w)
+		v.admit(w, access.Principal{})
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.AddCookie(w.Result().Cookies()[0])
 		return r
 	}
 	first := enter()
-	if !v.knows(first) {
+	if !known(v, first) {
 		t.Fatal("a visitor is not known at once")
 	}
 	for range mostVisits {
 		now = now.Add(time.Second)
 		enter()
 	}
-	if v.knows(first) || len(v.visits) > mostVisits {
+	if known(v, first) || len(v.visits) > mostVisits {
 		t.Errorf("%d visits are kept, the oldest among them", len(v.visits))
 	}
 	last := enter()
 	now = now.Add(visitLife)
-	if v.knows(last) {
+	if known(v, last) {
 		t.Error("a visit never ends")
 	}
+}
+
+func known(v *visitors, r *http.Request) bool {
+	_, err := v.visitor(r)
+	return err == nil
 }

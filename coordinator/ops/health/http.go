@@ -24,6 +24,9 @@ func (h *Health) Handler(detail bool, next http.Handler) http.Handler {
 	return mux
 }
 
+// Routes returns the patterns that Handler answers by itself.
+func Routes() []string { return []string{"GET /healthz", "GET /readyz"} }
+
 func write(w http.ResponseWriter, well bool, line string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")

@@ -1,0 +1,133 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+)
+
+// bearer returns the token that was sent; empty where there is not exactly one.
+func bearer(ctx context.Context) string {
+	values := metadata.ValueFromIncomingContext(ctx, "authorization")
+	if len(values) != 1 {
+		return ""
+	}
+	scheme, secret, _ := strings.Cut(values[0], " ")
+	if !strings.EqualFold(scheme, "bearer") {
+		return ""
+	}
+	return secret
+}
+
+// admit lets a call in, of which the object is not known yet.
+func (c *Control) admit(ctx context.Context, method string) (rule, *call, error) {
+	r := c.methods[method]
+	if r.anybody {
+		return r, &call{}, nil
+	}
+	p, err := c.Authenticate(ctx, bearer(ctx))
+	if err != nil {
+		return r, nil, err
+	}
+	scope, err := r.enter(p)
+	return r, &call{principal: p, scope: scope}, err
+}
+
+// Check returns nil where the caller may make calls of a method at all, whatever they are about, else UNAUTHENTICATED or
+// PERMISSION_DENIED.
+func (c *Control) Check(ctx context.Context, method string) error {
+	_, _, err := c.admit(ctx, method)
+	return coded(err)
+}
+
+// coded makes gRPC's errors of refusals.
+func coded(err error) error {
+	var absent errAbsent
+	var forbidden errForbidden
+	var object errObject
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, ErrStranger):
+		return status.Error(codes.Unauthenticated, "a valid token is needed")
+	case errors.As(err, &absent):
+		return status.Error(codes.NotFound, absent.Error())
+	case errors.As(err, &forbidden):
+		return status.Error(codes.PermissionDenied, forbidden.Error())
+	case errors.As(err, &object):
+		return status.Error(codes.InvalidArgument, object.Error())
+	}
+	return err
+}
+
+var errUnscoped = errors.New("a call that lists did not ask what it may show")
+
+// Unary checks calls.
+func (c *Control) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	r, admitted, err := c.admit(ctx, info.FullMethod)
+	if err != nil {
+		return nil, coded(err)
+	}
+	if err := c.about(ctx, r, admitted.principal, req); err != nil {
+		return nil, coded(err)
+	}
+	answer, err := next(context.WithValue(ctx, callKey{}, admitted), req)
+	if err == nil && r.lists && !admitted.scoped.Load() {
+		return nil, errUnscoped
+	}
+	return answer, err
+}
+
+// about decides about the object that a request names.
+func (c *Control) about(ctx context.Context, r rule, p Principal, req any) error {
+	if r.object == nothing {
+		return nil
+	}
+	named, ok := req.(interface{ GetSessionId() string })
+	if !ok {
+		return errObject{"session_id: is missing"}
+	}
+	return c.reach(ctx, p, r, named.GetSessionId())
+}
+
+// Stream checks streams.
+func (c *Control) Stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+	r, admitted, err := c.admit(stream.Context(), info.FullMethod)
+	if err != nil {
+		return coded(err)
+	}
+	return next(srv, &called{ServerStream: stream, control: c, rule: r, call: admitted, ctx: context.WithValue(stream.Context(), callKey{}, admitted)})
+}
+
+// called is a stream whose context has its call, and whose requests are checked as they come.
+type called struct {
+	grpc.ServerStream
+	control *Control
+	rule    rule
+	call    *call
+	ctx     context.Context //nolint:containedctx // it is the stream's own
+}
+
+// Context returns the stream's context.
+func (s *called) Context() context.Context { return s.ctx }
+
+// RecvMsg passes requests on that the caller may make.
+func (s *called) RecvMsg(m any) error {
+	if err := s.ServerStream.RecvMsg(m); err != nil {
+		return err
+	}
+	return coded(s.control.about(s.ctx, s.rule, s.call.principal, m))
+}
+
+// SendMsg passes answers on.
+func (s *called) SendMsg(m any) error {
+	if s.rule.lists && !s.call.scoped.Load() {
+		return errUnscoped
+	}
+	return s.ServerStream.SendMsg(m)
+}
