@@ -131,7 +131,7 @@ func policyTable(t *tables, p *recfleetv1.TestPolicyResponse) {
 		}
 		pairs = append(pairs,
 			plain("mode", mode), plain("frame rate", number(s.GetFrameRate())), plain("segment", durationText(s.GetSegmentLength().AsDuration())),
-			plain("encode", encodeText(e)), plain("kept", retention), plain("notice", s.GetNotice()),
+			plain("encode", encodeText(e)), plain("pool", s.GetPool()), plain("kept", retention), plain("notice", s.GetNotice()),
 			plain("activity", strings.Join(s.GetActivity(), ", ")), plain("enforce", s.GetEnforce()))
 	}
 	pairs = append(pairs, plain("policy", strings.TrimSpace(p.GetPolicyVersion()+" "+p.GetPolicyHash())))

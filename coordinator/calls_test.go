@@ -253,14 +253,19 @@ func (w *world) fail(e *encoder, l *recfleetv1.Lease, cause recfleetv1.FailureCa
 	}
 }
 
-func (w *world) job(id string) *recfleetv1.Job {
+func (w *world) jobsOf(session string) []*recfleetv1.Job {
 	w.t.Helper()
-	session, _, _ := strings.Cut(id, ".")
 	got, err := recfleetv1.NewJobServiceClient(w.admin).ListJobs(w.t.Context(), &recfleetv1.ListJobsRequest{SessionId: session})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	for _, j := range got.GetJobs() {
+	return got.GetJobs()
+}
+
+func (w *world) job(id string) *recfleetv1.Job {
+	w.t.Helper()
+	session, _, _ := strings.Cut(id, ".")
+	for _, j := range w.jobsOf(session) {
 		if j.GetId() == id {
 			return j
 		}

@@ -214,7 +214,7 @@ func (w *world) rpc() recfleetv1.AgentServiceClient {
 	return recfleetv1.NewAgentServiceClient(w.agents)
 }
 
-func newAgent(w *world) *agent {
+func newAgent(w *world, change ...func(*recfleetv1.StartSessionRequest)) *agent {
 	w.t.Helper()
 	key, err := bus.NewKey()
 	if err != nil {
@@ -222,6 +222,9 @@ func newAgent(w *world) *agent {
 	}
 	a := &agent{w: w, key: key, began: time.Now().Add(-time.Hour).Truncate(time.Microsecond)}
 	request := startRequest(key.Public(), a.began)
+	for _, f := range change {
+		f(request)
+	}
 	got, err := w.rpc().StartSession(w.t.Context(), request)
 	if err != nil {
 		w.t.Fatal(err)
@@ -231,7 +234,7 @@ func newAgent(w *world) *agent {
 		w.t.Fatalf("a second try got %q, %v", again.GetSessionId(), err)
 	}
 	a.session, a.chain = got.GetSessionId(), chunk.Genesis(got.GetSessionId())
-	a.prefix = "f-1/" + a.session + "/"
+	a.prefix = request.GetFleet() + "/" + a.session + "/"
 	a.publisher, err = bus.DialPublisher(w.t.Context(), bus.ClientConfig{Key: key, Grant: bus.GrantFromProto(got.GetBus()), Logger: hclog.NewNullLogger()})
 	if err != nil {
 		w.t.Fatal(err)
@@ -332,11 +335,14 @@ func (a *agent) end(after time.Duration) {
 
 // encoder does what encoders do, by hand.
 type encoder struct {
-	w  *world
-	id string
+	w      *world
+	id     string
+	labels []string
 }
 
-func newEncoder(w *world) *encoder { return &encoder{w, strings.ToLower(rand.Text())} }
+func newEncoder(w *world, labels ...string) *encoder {
+	return &encoder{w, strings.ToLower(rand.Text()), labels}
+}
 
 func (w *world) jobs() recfleetv1.EncoderServiceClient {
 	return recfleetv1.NewEncoderServiceClient(w.workers)
@@ -345,7 +351,7 @@ func (w *world) jobs() recfleetv1.EncoderServiceClient {
 func (e *encoder) sync(free int32, wait time.Duration, held ...*recfleetv1.HeldLease) *recfleetv1.EncoderServiceSyncResponse {
 	e.w.t.Helper()
 	got, err := e.w.jobs().Sync(e.w.t.Context(), &recfleetv1.EncoderServiceSyncRequest{
-		EncoderId: e.id, FreeSlots: free, MaxWait: durationpb.New(wait), Held: held,
+		EncoderId: e.id, FreeSlots: free, MaxWait: durationpb.New(wait), Held: held, Labels: e.labels,
 	})
 	if err != nil {
 		e.w.t.Fatal(err)

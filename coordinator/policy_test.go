@@ -135,6 +135,35 @@ func TestPolicyReachesEncoders(t *testing.T) {
 	}
 }
 
+// What policy puts into a pool only the encoders of that pool get.
+func TestPolicyChoosesThePool(t *testing.T) {
+	g := newGoverned(t)
+	g.write(t, `rules: [{name: gold, match: {fleet: build-*}, pool: gold}, {name: all}]`)
+	g.reload <- syscall.SIGHUP
+	g.until("the policy is read again", func() bool {
+		return g.test(t, &recfleetv1.TestPolicyRequest{Fleet: "build-1"}).GetSettings().GetPool() == "gold"
+	})
+	pooled, open := newAgent(g.world, func(r *recfleetv1.StartSessionRequest) { r.Fleet = "build-1" }), newAgent(g.world)
+	pooled.segment(1)
+	open.segment(1)
+	var granted []*recfleetv1.Lease
+	sync := func(e *encoder) func() bool {
+		return func() bool {
+			granted = e.sync(9, time.Second).GetGranted()
+			return len(granted) > 0
+		}
+	}
+	g.until("both jobs", func() bool { return len(g.jobsOf(pooled.session)) == 1 && len(g.jobsOf(open.session)) == 1 })
+	g.until("a job for anybody", sync(newEncoder(g.world)))
+	if len(granted) != 1 || granted[0].GetSource().GetSessionId() != open.session {
+		t.Errorf("anybody got %v", granted)
+	}
+	g.until("a job of the pool", sync(newEncoder(g.world, "gold")))
+	if len(granted) != 1 || granted[0].GetSource().GetSessionId() != pooled.session {
+		t.Errorf("the pool got %v", granted)
+	}
+}
+
 func TestPolicyRefusesSessions(t *testing.T) {
 	g := newGoverned(t)
 	key, err := bus.NewKey()

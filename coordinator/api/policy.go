@@ -80,7 +80,7 @@ func settingsToProto(d policy.Decision, server EncodeSettings) *recfleetv1.Polic
 	return &recfleetv1.PolicySettings{
 		Record: d.Record, Reason: d.Reason, Mode: modeToProto(d.Mode), Grace: positive(d.Grace), FrameRate: int32(d.FrameRate),
 		SegmentLength: durationpb.New(d.SegmentLength), Encode: encodeToProto(server.under(catalog.Encode(d.Encode)), d.Encode), Retention: positive(d.Retention), Notice: d.Notice,
-		Activity: d.Activity, Enforce: string(d.Enforce),
+		Activity: d.Activity, Enforce: string(d.Enforce), Pool: d.Pool,
 	}
 }
 

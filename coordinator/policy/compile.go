@@ -83,6 +83,13 @@ func (c *compiler) decide(base Decision, s settings, at []string) Decision {
 		d.SegmentLength = c.duration(path("segment_length"), s.SegmentLength, minSegmentLength, maxSegmentLength)
 	}
 	d.Encode = c.encode(d.Encode, s.Encode, path("encode"))
+	switch s.Pool {
+	case "":
+	case anyPool:
+		d.Pool = ""
+	default:
+		d.Pool = s.Pool
+	}
 	switch s.Retention {
 	case "":
 	case "forever":
@@ -108,6 +115,9 @@ func (c *compiler) decide(base Decision, s settings, at []string) Decision {
 	}
 	return c.settle(d, s, path)
 }
+
+// anyPool is how a policy writes that any encoder will do.
+const anyPool = "any"
 
 // settle takes away what has no meaning beside the rest.
 func (c *compiler) settle(d Decision, s settings, path func(...string) []string) Decision {

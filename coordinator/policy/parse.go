@@ -50,6 +50,7 @@ type settings struct {
 	FrameRate     int      `json:"frame_rate"`
 	SegmentLength string   `json:"segment_length"`
 	Encode        encode   `json:"encode"`
+	Pool          string   `json:"pool"`
 	Retention     string   `json:"retention"`
 	Notice        *string  `json:"notice"`
 	Activity      []string `json:"activity"`

@@ -69,6 +69,7 @@ type Decision struct {
 	FrameRate     int           // 0 where the coordinator's own setting holds
 	SegmentLength time.Duration // likewise
 	Encode        Encode
+	Pool          string        // the label of the encoders that its segments are for; empty for any
 	Retention     time.Duration // from the end of the session; 0 is for ever
 	Notice        string        // for the user
 	Activity      []string      // what is collected beside pictures

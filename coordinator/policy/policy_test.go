@@ -101,18 +101,18 @@ func TestNoPolicyRecordsAsBefore(t *testing.T) {
 // What a rule changes of the defaults is its own.
 func TestDefaultsAndRules(t *testing.T) {
 	p := parse(t, `
-defaults: {record: no, mode: grace, grace: 30s, encode: {bitrate: 1M, preset: fast}, retention: 2w, activity: [windows]}
+defaults: {record: no, mode: grace, grace: 30s, encode: {bitrate: 1M, preset: fast}, retention: 2w, activity: [windows], pool: gpu}
 rules:
-- {name: strict, match: {user: a}, record: yes, mode: strict, enforce: expire_session, retention: forever, activity: []}
+- {name: strict, match: {user: a}, record: yes, mode: strict, enforce: expire_session, retention: forever, activity: [], pool: any}
 - {name: default-mode, match: {user: b}, record: true}
 - {name: best, match: {user: c}, record: true, mode: best-effort, encode: {crf: 0}}
 `)
 	strict := p.Decide(policy.Subject{User: "a"})
 	if !strict.Record || strict.Reason != "" || strict.Mode != policy.ModeStrict || strict.Grace != 0 || strict.Enforce != policy.EnforceExpireSession ||
-		strict.Retention != 0 || len(strict.Activity) != 0 {
+		strict.Retention != 0 || len(strict.Activity) != 0 || strict.Pool != "" {
 		t.Errorf("strict %+v", strict)
 	}
-	if d := p.Decide(policy.Subject{User: "b"}); d.Mode != policy.ModeGrace || d.Grace != 30*time.Second || d.Retention != 14*24*time.Hour || d.Enforce != "" {
+	if d := p.Decide(policy.Subject{User: "b"}); d.Mode != policy.ModeGrace || d.Grace != 30*time.Second || d.Retention != 14*24*time.Hour || d.Enforce != "" || d.Pool != "gpu" {
 		t.Errorf("default mode %+v", d)
 	}
 	best := p.Decide(policy.Subject{User: "c"})

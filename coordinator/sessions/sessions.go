@@ -144,7 +144,7 @@ func (s *Sessions) create(ctx context.Context, start Start) (catalog.Session, er
 		ID: id, RequestID: start.RequestID, State: state, StateReason: decision.Reason, User: start.User, Stack: start.Stack, Fleet: start.Fleet, Instance: start.Instance, Groups: s.groups(start),
 		Metadata: start.Metadata, AgentVersion: start.AgentVersion, ArchivePrefix: prefix,
 		FrameRate: decision.FrameRate, SegmentLength: decision.SegmentLength,
-		SegmentBytes: s.cfg.Settings.SegmentBytes, Policy: kept(decision), Start: start.Time, Created: now,
+		SegmentBytes: s.cfg.Settings.SegmentBytes, Policy: kept(decision), Pool: decision.Pool, Start: start.Time, Created: now,
 	})
 	if err == nil && created {
 		s.announce(session)

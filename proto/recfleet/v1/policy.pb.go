@@ -220,7 +220,9 @@ type PolicySettings struct {
 	// What is collected beside pictures: "processes", "windows", "clipboard".
 	Activity []string `protobuf:"bytes,10,rep,name=activity,proto3" json:"activity,omitempty"`
 	// What is done to the platform's session where a strict recording stops: "expire_session", or empty for nothing.
-	Enforce       string `protobuf:"bytes,11,opt,name=enforce,proto3" json:"enforce,omitempty"`
+	Enforce string `protobuf:"bytes,11,opt,name=enforce,proto3" json:"enforce,omitempty"`
+	// The label of the encoders that make the mp4s; empty for any.
+	Pool          string `protobuf:"bytes,12,opt,name=pool,proto3" json:"pool,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -328,6 +330,13 @@ func (x *PolicySettings) GetActivity() []string {
 func (x *PolicySettings) GetEnforce() string {
 	if x != nil {
 		return x.Enforce
+	}
+	return ""
+}
+
+func (x *PolicySettings) GetPool() string {
+	if x != nil {
+		return x.Pool
 	}
 	return ""
 }
@@ -589,7 +598,7 @@ const file_recfleet_v1_policy_proto_rawDesc = "" +
 	"\x04rule\x18\x03 \x01(\tR\x04rule\x127\n" +
 	"\bsettings\x18\x04 \x01(\v2\x1b.recfleet.v1.PolicySettingsR\bsettings\x12.\n" +
 	"\x06trials\x18\x05 \x03(\v2\x16.recfleet.v1.RuleTrialR\x06trials\x12\x16\n" +
-	"\x06groups\x18\x06 \x03(\tR\x06groups\"\xbc\x03\n" +
+	"\x06groups\x18\x06 \x03(\tR\x06groups\"\xd0\x03\n" +
 	"\x0ePolicySettings\x12\x16\n" +
 	"\x06record\x18\x01 \x01(\bR\x06record\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12.\n" +
@@ -603,7 +612,8 @@ const file_recfleet_v1_policy_proto_rawDesc = "" +
 	"\x06notice\x18\t \x01(\tR\x06notice\x12\x1a\n" +
 	"\bactivity\x18\n" +
 	" \x03(\tR\bactivity\x12\x18\n" +
-	"\aenforce\x18\v \x01(\tR\aenforce\"\xba\x01\n" +
+	"\aenforce\x18\v \x01(\tR\aenforce\x12\x12\n" +
+	"\x04pool\x18\f \x01(\tR\x04pool\"\xba\x01\n" +
 	"\fPolicyEncode\x12\x15\n" +
 	"\x03crf\x18\x01 \x01(\x05H\x00R\x03crf\x88\x01\x01\x12\x18\n" +
 	"\abitrate\x18\x02 \x01(\x03R\abitrate\x12\x16\n" +
