@@ -15,13 +15,10 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/hashicorp/go-hclog"
 )
 
 const (
-	// maxPutBytes is what S3 takes in one PutObject.
-	maxPutBytes = 5 << 30
 	// settleTries is how often a Put that ran into another writer is looked at again.
 	settleTries = 5
 	// settlePause is the first pause between those; each later one is twice as long.
@@ -33,25 +30,24 @@ const (
 
 // bucket is a Store in an S3 bucket.
 //
-// An object is one PutObject with If-None-Match: * and its SHA-256, so that the service refuses a taken key (412, or
-// 409 while another write is under way) and damaged bytes. A refusal also follows when the first answer was lost and
-// the request repeated: what lies there is compared then.
+// An object is one PutObject, or an upload in parts where it is larger than one, with If-None-Match: * and SHA-256, so that the
+// service refuses a taken key (412, or 409 while another write is under way) and damaged bytes. A refusal also follows when the
+// first answer was lost and the request repeated: what lies there is compared then.
 type bucket struct {
 	client    *s3.Client
 	transport *http.Transport
 	name      string
 	prefix    string
+	template  Template
+	storage   Storage
 	expect    Expectation
+	partBytes int64
 	patience  time.Duration
 	log       hclog.Logger
 }
 
 func openBucket(ctx context.Context, loc Location, cfg Config) (*bucket, error) {
-	options := []func(*config.LoadOptions) error{
-		config.WithRetryer(func() aws.Retryer {
-			return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts = cfg.Attempts })
-		}),
-	}
+	var options []func(*config.LoadOptions) error
 	if loc.Region != "" {
 		options = append(options, config.WithRegion(loc.Region))
 	}
@@ -72,12 +68,23 @@ func openBucket(ctx context.Context, loc Location, cfg Config) (*bucket, error) 
 		transport = configured.GetTransport()
 	}
 	transport.ResponseHeaderTimeout = cfg.ResponseTimeout
-	b := &bucket{transport: transport, name: loc.Bucket, prefix: loc.Prefix, expect: loc.Expect, patience: cfg.ResponseTimeout, log: cfg.Logger}
+	transport.DialContext = dialer(transport.DialContext).patient(cfg.ResponseTimeout)
+	b := &bucket{
+		transport: transport, name: loc.Bucket, prefix: loc.Prefix, template: loc.Template, storage: loc.Storage, expect: loc.Expect,
+		partBytes: cfg.PartBytes, patience: cfg.ResponseTimeout, log: cfg.Logger,
+	}
+	credentials := newCredentials(awsConfig.Credentials, cfg, options)
+	awsConfig.Credentials = credentials.cache
 	b.client = s3.NewFromConfig(awsConfig, func(o *s3.Options) {
+		o.Retryer = retry.NewStandard(func(r *retry.StandardOptions) {
+			r.MaxAttempts, r.MaxBackoff = cfg.Attempts, cfg.MaxPause
+			r.Retryables = append(r.Retryables, credentials, damaged)
+		})
 		o.HTTPClient = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse // a bucket does not move, and credentials follow nobody
 		}}
 		o.UsePathStyle = loc.PathStyle
+		o.DisableLogOutputChecksumValidationSkipped = true // of what was put in parts: the reader compares the whole
 		if loc.Endpoint != "" {
 			o.BaseEndpoint = aws.String(loc.Endpoint)
 		}
@@ -101,21 +108,17 @@ func (b *bucket) Put(ctx context.Context, key string, body io.ReadSeeker, opts P
 	return info, nil
 }
 
+// sending is an object that is being put.
+type sending struct {
+	info        Info
+	contentType string
+	upload      upload // has no sums where it goes up in one piece
+}
+
 func (b *bucket) put(ctx context.Context, key string, body io.ReadSeeker, opts PutOptions) (Info, error) {
-	if _, err := body.Seek(0, io.SeekStart); err != nil {
-		return Info{}, fmt.Errorf("rewind body: %w", err)
-	}
-	digest, n, err := hashTo(ctx, io.Discard, body, opts)
+	o, err := b.prepare(ctx, key, body, opts)
 	if err != nil {
 		return Info{}, err
-	}
-	if n > maxPutBytes {
-		return Info{}, fmt.Errorf("%d bytes, at most %d", n, int64(maxPutBytes))
-	}
-	info := Info{Key: key, Bytes: n, SHA256: digest}
-	contentType := opts.ContentType
-	if contentType == "" {
-		contentType = "application/octet-stream"
 	}
 	for try := range settleTries {
 		if try > 0 {
@@ -124,14 +127,14 @@ func (b *bucket) put(ctx context.Context, key string, body io.ReadSeeker, opts P
 				return Info{}, failure(ctx, err)
 			}
 		}
-		info.Version, err = b.putOnce(ctx, info, contentType, body)
+		o.info.Version, err = b.putOnce(ctx, o, body)
 		if err == nil {
-			return info, nil
+			return o.info, nil
 		}
-		if !refused(err) {
+		if !refused(err) && !uploadGone(err) {
 			return Info{}, failure(ctx, err)
 		}
-		there, err := b.settle(ctx, info)
+		there, err := b.settle(ctx, o)
 		if !errors.Is(err, ErrNotFound) {
 			return there, err
 		}
@@ -140,19 +143,62 @@ func (b *bucket) put(ctx context.Context, key string, body io.ReadSeeker, opts P
 	return Info{}, fmt.Errorf("%w: another writer holds the key", ErrUnavailable)
 }
 
-// putOnce sends the object and returns its version; the client repeats the request where that may help.
-func (b *bucket) putOnce(ctx context.Context, info Info, contentType string, body io.ReadSeeker) (string, error) {
+// prepare reads the body once, for its size and its digests.
+func (b *bucket) prepare(ctx context.Context, key string, body io.ReadSeeker, opts PutOptions) (o sending, err error) {
+	size, err := body.Seek(0, io.SeekEnd)
+	if err != nil {
+		return o, fmt.Errorf("measure body: %w", err)
+	}
+	if _, err := body.Seek(0, io.SeekStart); err != nil {
+		return o, fmt.Errorf("rewind body: %w", err)
+	}
+	if size > maxObjectBytes {
+		return o, fmt.Errorf("%d bytes, at most %d", size, int64(maxObjectBytes))
+	}
+	to := io.Discard
+	var sums *partSums
+	if size > b.partBytes {
+		sums = newPartSums(partSize(size, b.partBytes))
+		to = sums
+	}
+	digest, n, err := hashTo(ctx, to, body, opts)
+	if err != nil {
+		return o, err
+	}
+	if n != size {
+		return o, fmt.Errorf("read body: %d bytes came instead of %d", n, size)
+	}
+	o = sending{info: Info{Key: key, Bytes: n, SHA256: digest}, contentType: opts.ContentType}
+	if o.contentType == "" {
+		o.contentType = "application/octet-stream"
+	}
+	if sums != nil {
+		sums.finish()
+		o.upload = sums.upload
+	}
+	return o, nil
+}
+
+// putOnce sends the object and returns its version; the client repeats requests where that may help.
+func (b *bucket) putOnce(ctx context.Context, o sending, body io.ReadSeeker) (string, error) {
+	if o.upload.sums != nil {
+		return b.putParts(ctx, o, body)
+	}
 	if _, err := body.Seek(0, io.SeekStart); err != nil {
 		return "", fmt.Errorf("rewind body: %w", err)
 	}
+	kept := b.storage.request(b.template, o.info.Key, time.Now())
 	out, err := b.client.PutObject(ctx, &s3.PutObjectInput{
-		Bucket:         &b.name,
-		Key:            aws.String(b.prefix + info.Key),
-		Body:           struct{ io.ReadSeeker }{body}, // hides Close
-		ContentLength:  &info.Bytes,
-		ContentType:    &contentType,
-		ChecksumSHA256: aws.String(base64.StdEncoding.EncodeToString(info.SHA256[:])),
-		IfNoneMatch:    aws.String("*"),
+		Bucket:               &b.name,
+		Key:                  aws.String(b.prefix + o.info.Key),
+		Body:                 struct{ io.ReadSeeker }{body}, // hides Close
+		ContentLength:        &o.info.Bytes,
+		ContentType:          &o.contentType,
+		ChecksumSHA256:       aws.String(base64.StdEncoding.EncodeToString(o.info.SHA256[:])),
+		IfNoneMatch:          aws.String("*"),
+		Metadata:             metadataOf(o.info.SHA256),
+		ServerSideEncryption: kept.encryption, SSEKMSKeyId: kept.kmsKey, StorageClass: kept.class, Tagging: kept.tagging,
+		ObjectLockMode: kept.lock, ObjectLockRetainUntilDate: kept.until,
 	})
 	if err != nil {
 		return "", err
@@ -161,28 +207,36 @@ func (b *bucket) putOnce(ctx context.Context, info Info, contentType string, bod
 }
 
 // settle decides a Put that was refused: success when the bucket holds the same bytes.
-func (b *bucket) settle(ctx context.Context, put Info) (Info, error) {
-	there, err := b.stat(ctx, put.Key)
+func (b *bucket) settle(ctx context.Context, put sending) (Info, error) {
+	there, sum, err := b.head(ctx, put.info.Key, "")
 	if err != nil {
 		return Info{}, err
 	}
-	if there.Bytes != put.Bytes {
-		return Info{}, fmt.Errorf("%w: %d bytes there, %d put", ErrExists, there.Bytes, put.Bytes)
+	if there.Bytes != put.info.Bytes {
+		return Info{}, fmt.Errorf("%w: %d bytes there, %d put", ErrExists, there.Bytes, put.info.Bytes)
 	}
-	if there.SHA256.IsZero() {
-		// Written by something else, or the service keeps no checksums.
-		r, _, err := b.get(ctx, put.Key, 0, -1)
+	verified := sum.whole
+	switch {
+	case !verified.IsZero():
+	case put.upload.sums != nil && sum.composite == put.upload.composite():
+		verified = put.info.SHA256 // cut the same way, each part the same
+	case there.SHA256.IsZero() || there.SHA256 == put.info.SHA256:
+		// Nobody but its writer says what it is, if anybody.
+		r, _, err := b.get(ctx, put.info.Key, there.Version, 0, -1)
 		if err != nil {
 			return Info{}, err
 		}
-		there.SHA256, err = hashFile(ctx, r)
-		if err := errors.Join(err, r.Close()); err != nil {
+		verified, err = hashFile(ctx, r)
+		if err := errors.Join(err, r.Close()); err != nil && !errors.Is(err, ErrDigest) {
 			return Info{}, err
 		}
+	default:
+		verified = there.SHA256
 	}
-	if there.SHA256 != put.SHA256 {
-		return Info{}, fmt.Errorf("%w: sha256 %s there, %s put", ErrExists, there.SHA256, put.SHA256)
+	if verified != put.info.SHA256 {
+		return Info{}, fmt.Errorf("%w: sha256 %s there, %s put", ErrExists, verified, put.info.SHA256)
 	}
+	there.SHA256 = verified
 	return there, nil
 }
 
@@ -205,28 +259,19 @@ func (b *bucket) Check(ctx context.Context) error {
 
 // tryPuts is Check with the service's own errors, or errOverwrites.
 func (b *bucket) tryPuts(ctx context.Context) error {
-	digest, n, err := hashTo(ctx, io.Discard, strings.NewReader(checkBody), PutOptions{})
+	body := strings.NewReader(checkBody)
+	o, err := b.prepare(ctx, checkName, body, PutOptions{ContentType: "text/plain"})
 	if err != nil {
 		return err
 	}
-	info := Info{Key: checkName, Bytes: n, SHA256: digest}
 	for range 2 {
-		if _, err := b.putOnce(ctx, info, "text/plain", strings.NewReader(checkBody)); refused(err) {
+		if _, err := b.putOnce(ctx, o, body); refused(err) {
 			return nil
 		} else if err != nil {
 			return err
 		}
 	}
 	return errOverwrites
-}
-
-// checksum reads the SHA-256 that S3 keeps; that of a multipart upload is none of the whole object.
-func checksum(value *string, kind types.ChecksumType) Digest {
-	sum, err := base64.StdEncoding.DecodeString(aws.ToString(value))
-	if err != nil || len(sum) != len(Digest{}) || kind == types.ChecksumTypeComposite {
-		return Digest{}
-	}
-	return Digest(sum)
 }
 
 // pause waits, or returns the context's error.

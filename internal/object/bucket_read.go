@@ -14,34 +14,38 @@ import (
 )
 
 func (b *bucket) Get(ctx context.Context, key string, offset, length int64) (io.ReadCloser, Info, error) {
+	return b.GetVersion(ctx, key, "", offset, length)
+}
+
+func (b *bucket) GetVersion(ctx context.Context, key, version string, offset, length int64) (io.ReadCloser, Info, error) {
 	if err := ValidKey(key); err != nil {
 		return nil, Info{}, err
 	}
-	r, info, err := b.get(ctx, key, offset, length)
+	r, info, err := b.get(ctx, key, version, offset, length)
 	if err != nil {
 		return nil, Info{}, fmt.Errorf("get object %s: %w", key, err)
 	}
 	return r, info, nil
 }
 
-func (b *bucket) get(ctx context.Context, key string, offset, length int64) (io.ReadCloser, Info, error) {
+func (b *bucket) get(ctx context.Context, key, version string, offset, length int64) (io.ReadCloser, Info, error) {
 	if offset < 0 {
 		return nil, Info{}, fmt.Errorf("%w: offset %d", ErrRange, offset)
 	}
 	if length == 0 {
-		return b.getNothing(ctx, key, offset)
+		return b.getNothing(ctx, key, version, offset)
 	}
 	if offset == 0 && length < 0 {
-		return b.getWhole(ctx, key)
+		return b.getWhole(ctx, key, version)
 	}
 	// A range's answer may carry the checksum of the whole object, which the client would hold against the range.
-	input := &s3.GetObjectInput{Bucket: &b.name, Key: aws.String(b.prefix + key), Range: aws.String(rangeHeader(offset, length))}
+	input := &s3.GetObjectInput{Bucket: &b.name, Key: aws.String(b.prefix + key), VersionId: some(version), Range: aws.String(rangeHeader(offset, length))}
 	out, r, err := b.fetch(ctx, input, func(o *s3.Options) {
 		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 	})
 	if err != nil {
 		if errors.Is(err, ErrRange) {
-			return b.getNothing(ctx, key, offset) // right at the end is no error
+			return b.getNothing(ctx, key, version, offset) // right at the end is no error
 		}
 		return nil, Info{}, err
 	}
@@ -61,15 +65,15 @@ func (b *bucket) get(ctx context.Context, key string, offset, length int64) (io.
 	return r, info, nil
 }
 
-func (b *bucket) getWhole(ctx context.Context, key string) (io.ReadCloser, Info, error) {
+func (b *bucket) getWhole(ctx context.Context, key, version string) (io.ReadCloser, Info, error) {
 	out, r, err := b.fetch(ctx, &s3.GetObjectInput{
-		Bucket: &b.name, Key: aws.String(b.prefix + key), ChecksumMode: types.ChecksumModeEnabled,
+		Bucket: &b.name, Key: aws.String(b.prefix + key), VersionId: some(version), ChecksumMode: types.ChecksumModeEnabled,
 	})
 	if err != nil {
 		return nil, Info{}, err
 	}
 	info := Info{
-		Key: key, Bytes: aws.ToInt64(out.ContentLength), SHA256: checksum(out.ChecksumSHA256, out.ChecksumType),
+		Key: key, Bytes: aws.ToInt64(out.ContentLength), SHA256: sums(out.ChecksumSHA256, out.ChecksumType, out.Metadata).best(),
 		Version: aws.ToString(out.VersionId),
 	}
 	r.left = info.Bytes
@@ -90,8 +94,8 @@ func (b *bucket) fetch(ctx context.Context, input *s3.GetObjectInput, options ..
 }
 
 // getNothing is a Get of no bytes, which HTTP has no range for.
-func (b *bucket) getNothing(ctx context.Context, key string, offset int64) (io.ReadCloser, Info, error) {
-	info, err := b.stat(ctx, key)
+func (b *bucket) getNothing(ctx context.Context, key, version string, offset int64) (io.ReadCloser, Info, error) {
+	info, _, err := b.head(ctx, key, version)
 	if err != nil {
 		return nil, Info{}, err
 	}
@@ -109,27 +113,54 @@ func rangeHeader(offset, length int64) string {
 }
 
 func (b *bucket) Stat(ctx context.Context, key string) (Info, error) {
+	return b.StatVersion(ctx, key, "")
+}
+
+func (b *bucket) StatVersion(ctx context.Context, key, version string) (Info, error) {
 	if err := ValidKey(key); err != nil {
 		return Info{}, err
 	}
-	info, err := b.stat(ctx, key)
+	info, _, err := b.head(ctx, key, version)
 	if err != nil {
 		return Info{}, fmt.Errorf("stat object %s: %w", key, err)
 	}
 	return info, nil
 }
 
-func (b *bucket) stat(ctx context.Context, key string) (Info, error) {
+// head asks what is known of an object.
+func (b *bucket) head(ctx context.Context, key, version string) (Info, known, error) {
 	out, err := b.client.HeadObject(ctx, &s3.HeadObjectInput{
-		Bucket: &b.name, Key: aws.String(b.prefix + key), ChecksumMode: types.ChecksumModeEnabled,
+		Bucket: &b.name, Key: aws.String(b.prefix + key), VersionId: some(version), ChecksumMode: types.ChecksumModeEnabled,
 	})
 	if err != nil {
-		return Info{}, failure(ctx, err)
+		return Info{}, known{}, b.missing(ctx, key, version, failure(ctx, err))
 	}
-	return Info{
-		Key: key, Bytes: aws.ToInt64(out.ContentLength), SHA256: checksum(out.ChecksumSHA256, out.ChecksumType),
-		Version: aws.ToString(out.VersionId),
-	}, nil
+	sum := sums(out.ChecksumSHA256, out.ChecksumType, out.Metadata)
+	return Info{Key: key, Bytes: aws.ToInt64(out.ContentLength), SHA256: sum.best(), Version: aws.ToString(out.VersionId)}, sum, nil
+}
+
+// missing tells an object that is not there from a bucket that is not: the answer to HEAD has no words, that to GET has.
+func (b *bucket) missing(ctx context.Context, key, version string, err error) error {
+	if !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	_, r, getErr := b.fetch(ctx, &s3.GetObjectInput{Bucket: &b.name, Key: aws.String(b.prefix + key), VersionId: some(version), Range: aws.String("bytes=0-0")})
+	if getErr == nil {
+		r.Close() //nolint:errcheck // it has come since; what was asked is answered
+		return err
+	}
+	if errors.Is(getErr, ErrRange) {
+		return err
+	}
+	return getErr
+}
+
+// some is a request's field, which is left out where there is nothing to say.
+func some(value string) *string {
+	if value == "" {
+		return nil
+	}
+	return &value
 }
 
 func (b *bucket) List(ctx context.Context, prefix string) iter.Seq2[Info, error] {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // backend is one real destination under the contract.
@@ -33,6 +34,8 @@ func contract(t *testing.T, b backend) {
 	t.Run("Missing", func(t *testing.T) { testMissing(t, b.open(t)) })
 	t.Run("List", func(t *testing.T) { testList(t, b.open(t)) })
 	t.Run("Race", func(t *testing.T) { testRace(t, b.open(t)) })
+	t.Run("Large", func(t *testing.T) { testLarge(t, b.open(t)) })
+	t.Run("LargeFlipped", func(t *testing.T) { testLargeFlipped(t, b) })
 	t.Run("OddKeys", func(t *testing.T) { testOddKeys(t, b.open(t)) })
 	t.Run("BodyFails", func(t *testing.T) { testBodyFails(t, b.open(t)) })
 	t.Run("Canceled", func(t *testing.T) { testCanceled(t, b.open(t)) })
@@ -129,6 +132,64 @@ func testNeverOverwrites(t *testing.T, s Store) {
 	if got, err := readAll(t, s, key, 0, -1); err != nil || string(got) != "first" {
 		t.Errorf("content is now %q, %v", got, err)
 	}
+}
+
+// seeker is a body that can do nothing but what Put asks for.
+type seeker struct{ io.ReadSeeker }
+
+// testLarge is of what a bucket gets in parts.
+func testLarge(t *testing.T, s Store) {
+	const key = "a/large.mp4"
+	content := noise(9, 2*leastPart+leastPart/2)
+	for _, body := range []io.ReadSeeker{bytes.NewReader(content), seeker{bytes.NewReader(content)}} {
+		info, err := s.Put(t.Context(), key, body, PutOptions{SHA256: sha256.Sum256(content)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.Stat(t.Context(), key); err != nil || got != info {
+			t.Errorf("stat: got %+v, %v, want %+v", got, err, info)
+		}
+	}
+	if got, err := readAll(t, s, key, 0, -1); err != nil || !bytes.Equal(got, content) {
+		t.Errorf("read: got %d bytes, %v", len(got), err)
+	}
+	for _, c := range []struct{ offset, length int64 }{{leastPart - 3, 6}, {2*leastPart - 1, -1}, {1, 2 * leastPart}} {
+		end := int64(len(content))
+		if c.length >= 0 {
+			end = c.offset + c.length
+		}
+		if got, err := readAll(t, s, key, c.offset, c.length); err != nil || !bytes.Equal(got, content[c.offset:end]) {
+			t.Errorf("range %d+%d: got %d bytes, %v", c.offset, c.length, len(got), err)
+		}
+	}
+	for _, other := range [][]byte{noise(8, len(content)), content[:len(content)-1], content[:10]} {
+		_, err := s.Put(t.Context(), key, bytes.NewReader(other), PutOptions{})
+		wantErr(t, "put other content", err, ErrExists)
+	}
+	if got, err := readAll(t, s, key, 0, -1); err != nil || !bytes.Equal(got, content) {
+		t.Errorf("read again: got %d bytes, %v", len(got), err)
+	}
+	// A small object is there already.
+	mustPut(t, s, "a/small.mp4", content[:10])
+	_, err := s.Put(t.Context(), "a/small.mp4", bytes.NewReader(content), PutOptions{})
+	wantErr(t, "put a large one over a small one", err, ErrExists)
+	nothingToSweep(t, s)
+}
+
+// nothingToSweep fails where a put has left something behind.
+func nothingToSweep(t *testing.T, s Store) {
+	t.Helper()
+	if n, err := Sweep(t.Context(), s, -time.Hour); n != 0 || err != nil {
+		t.Errorf("%d left behind, %v", n, err)
+	}
+}
+
+func testLargeFlipped(t *testing.T, b backend) {
+	s := b.open(t)
+	mustPut(t, s, "a/v.mp4", noise(3, 2*leastPart+1))
+	b.flip(t, s, "a/v.mp4")
+	_, err := readAll(t, s, "a/v.mp4", 0, -1)
+	wantErr(t, "read after a byte was flipped", err, ErrDigest)
 }
 
 func testRanges(t *testing.T, s Store) {

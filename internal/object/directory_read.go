@@ -37,6 +37,16 @@ func (d *directory) Get(ctx context.Context, key string, offset, length int64) (
 	return r, info, nil
 }
 
+// GetVersion is Get: a directory keeps one version.
+func (d *directory) GetVersion(ctx context.Context, key, _ string, offset, length int64) (io.ReadCloser, Info, error) {
+	return d.Get(ctx, key, offset, length)
+}
+
+// StatVersion is Stat.
+func (d *directory) StatVersion(ctx context.Context, key, _ string) (Info, error) {
+	return d.Stat(ctx, key)
+}
+
 func (d *directory) Stat(ctx context.Context, key string) (Info, error) {
 	if err := ValidKey(key); err != nil {
 		return Info{}, err

@@ -45,6 +45,8 @@ type Location struct {
 	PathStyle bool
 	// Expect is what Audit expects of the bucket beyond what every store needs.
 	Expect Expectation
+	// Storage is how the bucket is told to keep each object.
+	Storage Storage
 	// Template of a session's folder below the root.
 	Template Template
 }
@@ -52,9 +54,10 @@ type Location struct {
 // ParseLocation reads file:///path/{start_date}/{username}/{session_id}/ or s3://bucket[@endpoint]/prefix/{...}/.
 // What stands before the first path segment with a { is the root; the rest is the template, by default
 // {start_date}/{username}/{session_id}/. Options of s3, after a ?: region=NAME, path_style=BOOL (default true with an
-// endpoint, else false), insecure=true (plain HTTP; only with an endpoint), and what the bucket is expected to have (see
-// Expectation): versioning=true, object_lock=governance|compliance, lock_days=N. Credentials never belong into the URL: they
-// come from the AWS configuration. Errors wrap ErrLocation.
+// endpoint, else false), insecure=true (plain HTTP; only with an endpoint); how each object is kept (see Storage): sse=s3|kms,
+// kms_key=ID, storage_class=NAME, retain=governance|compliance, retain_days=N, tag.NAME=VALUE; and what the bucket is expected to
+// have (see Expectation): versioning=true, object_lock=governance|compliance, lock_days=N. Credentials never belong into the URL:
+// they come from the AWS configuration. Errors wrap ErrLocation.
 func ParseLocation(text string) (Location, error) {
 	if text == "" {
 		return Location{}, locationError("empty; write file:///path or s3://bucket/prefix")
@@ -91,6 +94,9 @@ func ParseLocation(text string) (Location, error) {
 		template = defaultTemplate
 	}
 	if loc.Template, err = ParseTemplate(template); err != nil {
+		return Location{}, err
+	}
+	if err := loc.Storage.check(loc.Template); err != nil {
 		return Location{}, err
 	}
 	return loc, nil
@@ -185,42 +191,6 @@ func (l *Location) setS3(authority string, root []string, query string) error {
 	return nil
 }
 
-// setOptions reads the options of an s3 location and returns whether plain HTTP is asked for.
-func (l *Location) setOptions(query string) (insecure bool, err error) {
-	options, err := url.ParseQuery(query)
-	if err != nil {
-		return false, locationError("options are not name=value&name=value")
-	}
-	for name, values := range options {
-		if len(values) != 1 {
-			return false, locationError("option %s is given twice", printable(name))
-		}
-		value := values[0]
-		switch name {
-		case "region":
-			if !validRegion(value) {
-				return false, locationError("region is not a name like eu-central-1")
-			}
-			l.Region = value
-		case "path_style":
-			if l.PathStyle, err = strconv.ParseBool(value); err != nil {
-				return false, locationError("path_style is not true or false")
-			}
-		case "insecure":
-			if insecure, err = strconv.ParseBool(value); err != nil {
-				return false, locationError("insecure is not true or false")
-			}
-		case "versioning", "object_lock", "lock_days":
-			if err := l.Expect.set(name, value); err != nil {
-				return false, err
-			}
-		default:
-			return false, locationError("unknown option %s; known: insecure, lock_days, object_lock, path_style, region, versioning", printable(name))
-		}
-	}
-	return insecure, nil
-}
-
 // String is the location as ParseLocation reads it, in one canonical form. It holds no secret.
 func (l Location) String() string {
 	if l.Scheme == SchemeFile {
@@ -244,6 +214,7 @@ func (l Location) String() string {
 		options.Set("path_style", strconv.FormatBool(l.PathStyle))
 	}
 	l.Expect.write(options)
+	l.Storage.write(options)
 	if len(options) > 0 {
 		s += "?" + options.Encode()
 	}

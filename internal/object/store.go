@@ -13,9 +13,8 @@
 //     the ones that were put.
 //   - No key, and no value a template was given, leads outside the location's root.
 //
-// On S3 an object is one PutObject, so at most 5 GiB; the rights it takes are s3:PutObject, s3:GetObject (also to learn
-// whether a refused put had the same content) and s3:ListBucket (without it a missing object looks like a refusal). Who deletes
-// needs s3:DeleteObject, s3:DeleteObjectVersion and s3:ListBucketVersions as well.
+// On S3 a Put takes s3:PutObject, and s3:AbortMultipartUpload to clean up behind itself; s3:GetObject lets it learn whether a
+// refused put had the same content. docs/archive.md has the rights of each program.
 package object
 
 import (
@@ -27,6 +26,7 @@ import (
 	"iter"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/hashicorp/go-hclog"
 )
 
@@ -63,7 +63,8 @@ type Info struct {
 	Key string
 	// Bytes is the size of the whole object, also when a range of it was read.
 	Bytes int64
-	// SHA256 of the whole object. Zero from List, from a Get of a range, and where the destination does not know it.
+	// SHA256 of the whole object. Zero from List, from a Get of a range, and where the destination does not know it. Of what was
+	// put into a bucket in parts it is what the writer said; a read of the whole is compared with it.
 	SHA256 Digest
 	// Version is the bucket's id of this version; empty in a directory or an unversioned bucket.
 	Version string
@@ -90,6 +91,11 @@ type Store interface {
 	Get(ctx context.Context, key string, offset, length int64) (io.ReadCloser, Info, error)
 	// Stat says what is known of an object without reading it where that is possible. Errors as of Get.
 	Stat(ctx context.Context, key string) (Info, error)
+	// GetVersion is Get of the version that a Put returned, whatever was put over it or deleted since; an empty version is the
+	// newest. A directory has one version only and takes any. ErrNotFound where the version is gone.
+	GetVersion(ctx context.Context, key, version string, offset, length int64) (io.ReadCloser, Info, error)
+	// StatVersion is Stat of that version.
+	StatVersion(ctx context.Context, key, version string) (Info, error)
 	// List yields the objects whose keys start with prefix, in ascending byte order, without their SHA256. It yields
 	// an error last, if any. An empty prefix lists everything; objects put there by others under keys that ValidKey
 	// refuses are left out.
@@ -110,12 +116,25 @@ type Config struct {
 	// TempAge is the age from which Open removes the temporary files of writers that died; default 24 h. It must be
 	// well above the longest Put. Directory only.
 	TempAge time.Duration
-	// Attempts is how often one request is tried at most, with growing pauses; default 5. S3 only.
+	// Attempts is how often one request is tried at most, with growing pauses of random length; default 5. S3 only.
 	Attempts int
-	// ResponseTimeout is how long the bucket may take to answer a request that was sent, and how long a download may
-	// stand still; default 1 min. An upload that the bucket stops taking ends with its context only. S3 only.
+	// MaxPause is the longest pause between two tries; default 20 s. S3 only.
+	MaxPause time.Duration
+	// ResponseTimeout is how long the bucket may take to answer a request that was sent, and how long a download or an upload may
+	// stand still; default 1 min. S3 only.
 	ResponseTimeout time.Duration
+	// PartBytes is the size above which an object is put in parts, and of the parts; default 16 MiB, at least 5 MiB. The largest
+	// objects have larger ones. S3 only.
+	PartBytes int64
+	// Reread is how often credentials that do not say when they end are looked for again; default 30 s. S3 only.
+	Reread time.Duration
 }
+
+// Sizes of parts; S3 takes none that is smaller than the least, but for the last.
+const (
+	defaultPart = 16 << 20
+	leastPart   = 5 << 20
+)
 
 func (c Config) withDefaults() Config {
 	if c.Logger == nil {
@@ -127,8 +146,18 @@ func (c Config) withDefaults() Config {
 	if c.Attempts <= 0 {
 		c.Attempts = 5
 	}
+	if c.MaxPause <= 0 {
+		c.MaxPause = retry.DefaultMaxBackoff
+	}
 	if c.ResponseTimeout <= 0 {
 		c.ResponseTimeout = time.Minute
+	}
+	if c.PartBytes <= 0 {
+		c.PartBytes = defaultPart
+	}
+	c.PartBytes = max(c.PartBytes, leastPart)
+	if c.Reread <= 0 {
+		c.Reread = 30 * time.Second
 	}
 	return c
 }

@@ -90,30 +90,38 @@ func (t Template) String() string {
 // ParseTemplate reads a template such as {start_date}/{username}/{session_id}/. The literal text must be fit for a
 // key, and {session_id} must be there, or two sessions would share a folder. Errors wrap ErrLocation.
 func ParseTemplate(text string) (Template, error) {
-	text = strings.TrimSuffix(text, "/") + "/"
-	var t Template
+	parts, err := parseParts(strings.TrimSuffix(text, "/") + "/")
+	if err != nil {
+		return Template{}, err
+	}
+	t := Template{parts}
+	return t, t.check()
+}
+
+// parseParts cuts a text into its literals and variables.
+func parseParts(text string) (parts []part, err error) {
 	for rest := text; rest != ""; {
 		literal, after, found := strings.Cut(rest, "{")
 		if strings.Contains(literal, "}") {
-			return Template{}, locationError("unbalanced brace: a } without {")
+			return nil, locationError("unbalanced brace: a } without {")
 		}
 		if literal != "" {
-			t.parts = append(t.parts, part{text: literal})
+			parts = append(parts, part{text: literal})
 		}
 		if !found {
 			break
 		}
 		name, next, closed := strings.Cut(after, "}")
 		if !closed || strings.Contains(name, "{") {
-			return Template{}, locationError("unbalanced brace: a { without }")
+			return nil, locationError("unbalanced brace: a { without }")
 		}
 		if variables[name] == "" {
-			return Template{}, locationError("unknown variable {%s}; known: %s", printable(name), strings.Join(Variables(), ", "))
+			return nil, locationError("unknown variable {%s}; known: %s", printable(name), strings.Join(Variables(), ", "))
 		}
-		t.parts = append(t.parts, part{text: name, variable: true})
+		parts = append(parts, part{text: name, variable: true})
 		rest = next
 	}
-	return t, t.check()
+	return parts, nil
 }
 
 // check refuses what Expand could not turn into a valid key for every value.
