@@ -113,6 +113,9 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnusable, err)
 	}
+	if err := confined(ctx, cfg.Logger); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnusable, err)
+	}
 	key, err := bus.NewKey()
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnusable, err)
@@ -126,6 +129,21 @@ func Run(ctx context.Context, cfg Config) error {
 	p.count.slots.Set(float64(cfg.Slots))
 	defer p.link.close()
 	return p.run(ctx)
+}
+
+// confined says what holds for the FFmpegs to come.
+func confined(ctx context.Context, logger hclog.Logger) error {
+	held, err := ffmpeg.Confine(ctx)
+	if err != nil {
+		return err
+	}
+	tell := logger.Info
+	if !held.Limited || !held.Offline || !held.OwnUser {
+		tell = logger.Warn // the work is done all the same
+	}
+	tell("ffmpeg confined", "limits_from_start", held.Limited, "limits", held.Limited || held.LimitedLate, "offline", held.Offline,
+		"own_user_namespace", held.OwnUser, "processes_limited", held.Counted)
+	return nil
 }
 
 func newID() string {

@@ -32,6 +32,9 @@ var (
 	ErrNoSpace = errors.New("no space left in the work directory")
 	// ErrKilled means that somebody else killed FFmpeg, as the kernel does where memory runs out.
 	ErrKilled = errors.New("ffmpeg was killed")
+	// ErrNoMemory means that the machine had no memory for FFmpeg. One that asks for more than a segment can need is not
+	// meant: that is its verdict on the pictures.
+	ErrNoMemory = errors.New("no memory left for ffmpeg")
 )
 
 // MaxSide is the largest width and height of a picture.
@@ -110,7 +113,7 @@ func Run(ctx context.Context, cfg Config, next func() (Picture, error)) error {
 	if err := cfg.Validate(); err != nil {
 		return fmt.Errorf("transcode: %w", err)
 	}
-	p, err := ffmpeg.Start(ffmpeg.Config{Args: arguments(cfg), Stdin: true, Nice: niceness, Logger: cfg.Logger})
+	p, err := ffmpeg.Start(ffmpeg.Config{Args: arguments(cfg), Stdin: true, Nice: niceness, Limits: limits(cfg), Offline: true, Logger: cfg.Logger})
 	if err != nil {
 		return fmt.Errorf("transcode: %w: %w", ErrMissing, err)
 	}
@@ -140,8 +143,12 @@ func Run(ctx context.Context, cfg Config, next func() (Picture, error)) error {
 		return fmt.Errorf("transcode: %w", feedErr)
 	case stalled.Load():
 		return fmt.Errorf("transcode: ffmpeg made no progress for %v after frame %d", cfg.Stall, f.muxer.frames)
+	case exit.Limit != "":
+		return fmt.Errorf("transcode: ffmpeg ended after frame %d with %v", f.muxer.frames, exit)
 	case errors.Is(feedErr, syscall.ENOSPC), strings.Contains(exit.Stderr, noSpaceMessage):
 		return fmt.Errorf("transcode: %w", ErrNoSpace)
+	case ffmpeg.RefusedMemory(exit):
+		return fmt.Errorf("transcode: %w: %v", ErrNoMemory, exit)
 	case exit.Signal == syscall.SIGKILL.String(), exit.Signal == syscall.SIGTERM.String():
 		return fmt.Errorf("transcode: %w: signal %s after frame %d", ErrKilled, exit.Signal, f.muxer.frames)
 	case exit.Code != 0, exit.Stderr != "":

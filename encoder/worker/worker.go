@@ -137,7 +137,8 @@ func (w *Worker) transcode(ctx context.Context, job Job, stream io.Reader, path 
 		return nil
 	case errors.As(err, &known):
 		return known
-	case errors.Is(err, transcode.ErrMissing), errors.Is(err, transcode.ErrNoSpace), errors.Is(err, transcode.ErrKilled):
+	case errors.Is(err, transcode.ErrMissing), errors.Is(err, transcode.ErrNoSpace), errors.Is(err, transcode.ErrKilled),
+		errors.Is(err, transcode.ErrNoMemory):
 		return &Failure{Encoder, err}
 	}
 	return &Failure{Content, err}

@@ -90,17 +90,28 @@ func Version(ctx context.Context) (string, error) {
 	return fields[2], nil
 }
 
-// run runs a program to its end and returns its output; any message on its stderr is a failure, whatever its exit code.
-func run(ctx context.Context, name string, args ...string) ([]byte, error) {
+// command returns a program to be run in a group of its own, which is killed when ctx ends.
+func command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 2 * time.Second
 	cmd.Env = os.Environ()
+	return cmd
+}
+
+// run runs a program to its end, confined as far as the kernel allows, and returns its output; any message on its stderr is a failure, whatever its exit code.
+func run(ctx context.Context, name string, args ...string) ([]byte, error) {
 	var stdout bytes.Buffer
 	stderr := &tail{}
-	cmd.Stdout, cmd.Stderr = &stdout, stderr
-	err := cmd.Run()
+	cmd, _, err := launch(func() *exec.Cmd {
+		c := command(ctx, name, args...)
+		c.Stdout, c.Stderr = &stdout, stderr
+		return c
+	}, probeLimits(), true)
+	if err == nil {
+		err = cmd.Wait()
+	}
 	switch message := oneLine(stderr.String()); {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()

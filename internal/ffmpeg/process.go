@@ -1,6 +1,7 @@
 // Package ffmpeg is the one door to child processes: it starts FFmpeg and ffprobe, and says how they ended.
 //
-// A process lives in a process group of its own and does not outlive this one. An exit code is reported and never believed
+// A process lives in a process group of its own and does not outlive this one. Where asked for, it runs under limits that
+// hold from its first instruction, and without network where the kernel allows that. An exit code is reported and never believed
 // alone: FFmpeg ends with 0 after many failures, so callers look at what came out.
 package ffmpeg
 
@@ -33,6 +34,10 @@ type Config struct {
 	Env []string
 	// Stdin and Stdout ask for pipes; without them the process reads nothing and its output is dropped.
 	Stdin, Stdout bool
+	// Limits bound what it may take. The process is held until they are set.
+	Limits Limits
+	// Offline asks for a process without network. Where the kernel does not allow it, the process has it: see Confinement.
+	Offline bool
 	// Nice lowers the process's priority: 0 is the caller's own, 19 the lowest.
 	Nice   int
 	Logger hclog.Logger
@@ -45,6 +50,8 @@ type Process struct {
 	stdout *os.File
 	stderr *tail
 	logger hclog.Logger
+	limits Limits
+	held   Confinement
 
 	gone     chan struct{} // closed when the process has been waited for
 	stopping sync.Once
@@ -57,6 +64,8 @@ type Exit struct {
 	Code int
 	// Signal is the name of the signal that ended it, if one did.
 	Signal string
+	// Limit is the limit that it ran into, if it failed by one.
+	Limit Limit
 	// Stderr is the end of what it wrote there.
 	Stderr string
 }
@@ -67,6 +76,9 @@ func (e Exit) String() string {
 	if e.Signal != "" {
 		how = "signal " + e.Signal
 	}
+	if e.Limit != "" {
+		how += " at its limit of " + string(e.Limit)
+	}
 	if e.Stderr != "" {
 		how += ": " + oneLine(e.Stderr)
 	}
@@ -75,17 +87,8 @@ func (e Exit) String() string {
 
 // Start starts ffmpeg from the PATH. The caller must call Wait. ErrNotInstalled where there is none.
 func Start(cfg Config) (*Process, error) {
-	p := &Process{
-		cmd:    exec.Command("ffmpeg", cfg.Args...),
-		stderr: &tail{},
-		logger: cfg.Logger,
-		gone:   make(chan struct{}),
-	}
-	p.cmd.Env = append(os.Environ(), cfg.Env...)
-	p.cmd.Stderr = p.stderr
-	p.cmd.WaitDelay = 2 * time.Second
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-
+	p := &Process{stderr: &tail{}, logger: cfg.Logger, limits: cfg.Limits, gone: make(chan struct{})}
+	var childIn, childOut *os.File
 	var childEnds []*os.File
 	defer func() {
 		for _, f := range childEnds {
@@ -97,7 +100,7 @@ func Start(cfg Config) (*Process, error) {
 		if err != nil {
 			return nil, fmt.Errorf("start ffmpeg: %w", err)
 		}
-		p.cmd.Stdin, p.stdin, childEnds = r, w, append(childEnds, r)
+		childIn, p.stdin, childEnds = r, w, append(childEnds, r)
 	}
 	if cfg.Stdout {
 		r, w, err := openPipe()
@@ -105,9 +108,24 @@ func Start(cfg Config) (*Process, error) {
 			p.closePipes()
 			return nil, fmt.Errorf("start ffmpeg: %w", err)
 		}
-		p.cmd.Stdout, p.stdout, childEnds = w, r, append(childEnds, w)
+		childOut, p.stdout, childEnds = w, r, append(childEnds, w)
 	}
-	if err := p.cmd.Start(); err != nil {
+	var err error
+	p.cmd, p.held, err = launch(func() *exec.Cmd {
+		cmd := exec.Command("ffmpeg", cfg.Args...)
+		cmd.Env = append(os.Environ(), cfg.Env...)
+		if childIn != nil {
+			cmd.Stdin = childIn
+		}
+		if childOut != nil {
+			cmd.Stdout = childOut
+		}
+		cmd.Stderr = p.stderr
+		cmd.WaitDelay = 2 * time.Second
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+		return cmd
+	}, cfg.Limits, cfg.Offline)
+	if err != nil {
 		p.closePipes()
 		return nil, fmt.Errorf("start ffmpeg: %w", installed(err))
 	}
@@ -115,7 +133,7 @@ func Start(cfg Config) (*Process, error) {
 		// A process that is less polite than asked for still does its work.
 		_ = unix.Setpriority(unix.PRIO_PGRP, p.PID(), cfg.Nice)
 	}
-	p.logger.Debug("ffmpeg started", "pid", p.PID())
+	p.logger.Debug("ffmpeg started", "pid", p.PID(), "limited", p.held.Limited, "offline", p.held.Offline, "own_user", p.held.OwnUser)
 	return p, nil
 }
 
@@ -137,6 +155,9 @@ func openPipe() (r, w *os.File, err error) {
 	}
 	return r, w, nil
 }
+
+// Confinement says what holds for the process.
+func (p *Process) Confinement() Confinement { return p.held }
 
 // PID returns the process id, which is also its group's.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
@@ -194,6 +215,9 @@ func (p *Process) Wait() (Exit, error) {
 	exit := Exit{Code: p.cmd.ProcessState.ExitCode(), Stderr: p.stderr.String()}
 	if status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 		exit.Signal = status.Signal().String()
+	}
+	if usage, ok := p.cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+		exit.Limit = p.limits.hit(exit, usage)
 	}
 	p.logger.Debug("ffmpeg ended", "pid", p.PID(), "exit", exit.String())
 	var exitError *exec.ExitError
