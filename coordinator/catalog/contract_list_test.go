@@ -22,6 +22,7 @@ func stock(t *testing.T, c *catalog.Catalog, random *rand.Rand, count int) []cat
 		s.User = pick("ann@example.com", "Bob", "müller", "Ann", "o'hara \\ \"x\"")
 		s.Fleet, s.Stack, s.Instance = pick("f0", "f1", "f2"), pick("t0", "t1"), fmt.Sprintf("i-%02x", random.IntN(30))
 		s.Metadata = map[string]string{"image": pick("Windows-2022-v1", "windows-2019 v2", "Büro/Ubuntu"), "note": pick("", "case 4711", "§k", "'quoted' & !x:*")}
+		s.Groups = [][]string{nil, {"g0"}, {"g0", "g1 é"}, {"G0"}}[random.IntN(4)]
 		if i < count/4 {
 			s.Metadata["old"] = "legacy"
 		}
@@ -68,7 +69,7 @@ func matches(f catalog.Filter, s catalog.Session) bool {
 	}
 	is := func(want, got string) bool { return want == "" || want == got }
 	over := !s.End.IsZero()
-	return (len(f.States) == 0 || slices.Contains(f.States, s.State)) &&
+	return (f.Scope == nil || f.Scope.Has(s.Owner())) && (len(f.States) == 0 || slices.Contains(f.States, s.State)) &&
 		is(f.User, s.User) && is(f.Fleet, s.Fleet) && is(f.Stack, s.Stack) && is(f.Instance, s.Instance) &&
 		(f.StartedAfter.IsZero() || !s.Start.Before(f.StartedAfter)) && (f.StartedBefore.IsZero() || s.Start.Before(f.StartedBefore)) &&
 		(f.EndedAfter.IsZero() || over && !s.End.Before(f.EndedAfter)) && (f.EndedBefore.IsZero() || over && s.End.Before(f.EndedBefore)) &&
@@ -137,8 +138,26 @@ func testFilters(t *testing.T, open opener) {
 		return []time.Time{s.Start, s.Start.Add(time.Hour), s.End, s.Start.Add(time.Nanosecond)}[random.IntN(4)]
 	}
 	texts := []string{"ann", "EXAMPLE com", "windows", "windows v2", "win*", "müller", "mül*", "büro ubuntu", "4711", "legacy", "legacy fig*", "k", "quoted x", "nothing", "s00*", "legacy windows 2019"}
+	values := func(of func(catalog.Session) string) (values []string) {
+		for range random.IntN(3) {
+			values = append(values, of(some()))
+		}
+		return values
+	}
+	scope := func() *catalog.Scope {
+		s := &catalog.Scope{All: random.IntN(9) == 0}
+		for range random.IntN(4) {
+			p := catalog.Part{
+				Stacks: values(func(s catalog.Session) string { return s.Stack }), Fleets: values(func(s catalog.Session) string { return s.Fleet }),
+				Users: values(func(s catalog.Session) string { return s.User }),
+			}
+			maybe(func() { p.Groups = append(some().Groups, "g9") })
+			s.Parts = append(s.Parts, p)
+		}
+		return s
+	}
 	hits := 0
-	for range 200 {
+	for range 250 {
 		var f catalog.Filter
 		maybe(func() { f.User = some().User })
 		maybe(func() { f.Fleet = some().Fleet })
@@ -153,6 +172,7 @@ func testFilters(t *testing.T, open opener) {
 		maybe(func() { f.ActiveAt = when() })
 		maybe(func() { f.Text = texts[random.IntN(len(texts))] })
 		maybe(func() { f.Order = []catalog.Order{catalog.OrderEnd, catalog.OrderUser}[random.IntN(2)] })
+		maybe(func() { f.Scope = scope() })
 		f.Ascending = random.IntN(2) == 0
 		c.SetBudget([]int{1, 10, 2000}[random.IntN(3)])
 		want := expected(f, all)
@@ -177,6 +197,8 @@ func testWays(t *testing.T, open opener) {
 		{EndedAfter: day(3), EndedBefore: day(20)}, {EndedAfter: day(3), EndedBefore: day(20), Text: "windows"}, {EndedBefore: day(9)}, {EndedAfter: day(9)},
 		{StartedAfter: day(3), StartedBefore: day(9)}, {StartedAfter: day(30)}, {StartedAfter: day(9), StartedBefore: day(3)},
 		{EndedAfter: day(3), ActiveAt: day(4)}, {EndedBefore: day(3), ActiveAt: day(4)},
+		{Scope: &catalog.Scope{}}, {Scope: &catalog.Scope{Parts: []catalog.Part{{Groups: []string{"g0"}}}}, Fleet: "f1"},
+		{Scope: &catalog.Scope{Parts: []catalog.Part{{Stacks: []string{"t0"}, Fleets: []string{"f0", "f2"}}, {Users: []string{"Ann"}}, {}}}, ActiveAt: all[60].Start},
 	} {
 		for _, order := range []catalog.Order{catalog.OrderStart, catalog.OrderEnd, catalog.OrderUser} {
 			for _, budget := range []int{1, 2000} {
