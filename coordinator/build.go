@@ -100,7 +100,7 @@ const (
 // build makes the parts and ties them together; it starts nothing.
 func (c Config) build(store *catalog.Catalog, key ed25519.PrivateKey) (p *parts, err error) {
 	p = &parts{}
-	control := access.New(store, access.Local(c.Tokens))
+	control := access.New(store, access.Local(c.Tokens), access.Made(store, c.Access.Current, time.Now))
 	p.closing = make(chan struct{})
 	wishes := &wishing{Catalog: store}
 	page, err := web.New(web.Config{Sessions: wishes, Objects: c.Store, Access: control, Logger: c.Logger.Named("web")})
@@ -144,7 +144,7 @@ func (c Config) build(store *catalog.Catalog, key ed25519.PrivateKey) (p *parts,
 	}
 	p.server, err = api.NewServer(api.Config{
 		Health: p.ops.status, Calls: p.ops.calls,
-		Catalog: store, Board: p.board, Grants: c.Broker, Store: c.Store, Location: c.Location, Access: control,
+		Catalog: store, Board: p.board, Grants: c.Broker, Store: c.Store, Location: c.Location, Access: control, Book: c.Access.Current,
 		Credentials: front.Credentials(), Encode: c.Encode, Lease: c.Lease, Logger: c.Logger.Named("api"),
 		PublicKey: key.Public().(ed25519.PublicKey), Deleted: p.retention.Due.Raise, Closing: p.closing, Heard: p.beats.Synced,
 		Sessions: sessions.New(sessions.Config{

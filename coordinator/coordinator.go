@@ -26,6 +26,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/recfleet/recfleet/coordinator/access"
 	"github.com/recfleet/recfleet/coordinator/api"
 	"github.com/recfleet/recfleet/coordinator/catalog"
 	"github.com/recfleet/recfleet/coordinator/finish"
@@ -64,6 +65,10 @@ type Config struct {
 	// of Reload.
 	Policy *policy.File
 	Reload <-chan os.Signal
+	// Access says who may do what; nil for the tokens of the installation only. Run reads it again at every signal of
+	// AccessReload.
+	Access       *access.File
+	AccessReload <-chan os.Signal
 	// FrameRate is 1 to 60, default 5; SegmentLength 1 s to 1 h, default 300 s. A segment is sealed early when its stream has
 	// SegmentBytes, default 512 MiB, at least 1 MiB. They hold for sessions that start from now on.
 	FrameRate     int
@@ -200,6 +205,9 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	})
 	if cfg.Policy != nil {
 		group.Go(func() error { return cfg.Policy.Run(running, cfg.Reload) })
+	}
+	if cfg.Access != nil {
+		group.Go(func() error { return cfg.Access.Run(running, cfg.AccessReload) })
 	}
 	group.Go(func() error { return p.ops.run(running, cfg) })
 	serving := make(chan struct{})

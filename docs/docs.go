@@ -11,3 +11,9 @@ var policySchema []byte
 
 // PolicySchema returns the JSON Schema of policy files.
 func PolicySchema() []byte { return slices.Clone(policySchema) }
+
+//go:embed access.schema.json
+var accessSchema []byte
+
+// AccessSchema returns the JSON Schema of access files.
+func AccessSchema() []byte { return slices.Clone(accessSchema) }

@@ -61,6 +61,12 @@ func methods() map[string]rule {
 
 		recfleetv1.AuditService_ListAuditRecords_FullMethodName: person(RightAudit),
 
+		recfleetv1.AccessService_GetSignIn_FullMethodName:   anybody(),
+		recfleetv1.AccessService_WhoAmI_FullMethodName:      {known: true},
+		recfleetv1.AccessService_CreateToken_FullMethodName: person(RightManage),
+		recfleetv1.AccessService_ListTokens_FullMethodName:  person(RightManage),
+		recfleetv1.AccessService_RevokeToken_FullMethodName: person(RightManage),
+
 		recfleetv1.AgentService_StartSession_FullMethodName: machine(KindAgent),
 		recfleetv1.AgentService_ReportEvents_FullMethodName: machine(KindAgent),
 		recfleetv1.AgentService_Sync_FullMethodName:         machine(KindAgent),

@@ -68,6 +68,10 @@ type Config struct {
 	Store    object.Store
 	Location object.Location
 	Access   *access.Control
+	// Book is the access file as it is now; nil for none.
+	Book func() *access.Book
+	// SignIn is how people sign in; nil where they do with tokens only.
+	SignIn *recfleetv1.GetSignInResponse
 	// Credentials of the transport.
 	Credentials credentials.TransportCredentials
 	Encode      EncodeSettings
@@ -121,6 +125,10 @@ func NewServer(cfg Config) (*grpc.Server, error) {
 	recfleetv1.RegisterJobServiceServer(s, &jobService{catalog: cfg.Catalog, board: cfg.Board, ledger: book, logger: cfg.Logger})
 	recfleetv1.RegisterFleetServiceServer(s, &fleetService{catalog: cfg.Catalog, board: cfg.Board, ledger: book, logger: cfg.Logger})
 	recfleetv1.RegisterAuditServiceServer(s, &auditService{catalog: cfg.Catalog})
+	if cfg.Book == nil {
+		cfg.Book = func() *access.Book { return nil }
+	}
+	recfleetv1.RegisterAccessServiceServer(s, &accessService{catalog: cfg.Catalog, book: cfg.Book, signIn: cfg.SignIn, ledger: book, logger: cfg.Logger})
 	recfleetv1.RegisterAgentServiceServer(s, &agentService{sessions: cfg.Sessions, heard: cfg.Heard})
 	recfleetv1.RegisterEncoderServiceServer(s, &encoderService{board: cfg.Board, grants: cfg.Grants, settings: cfg.Encode, lease: cfg.Lease})
 	recfleetv1.RegisterPolicyServiceServer(s, &policyService{sessions: cfg.Sessions, encode: cfg.Encode})

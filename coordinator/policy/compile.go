@@ -8,17 +8,19 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/recfleet/recfleet/coordinator/written"
 )
 
 // compiler turns what is written into what is decided, and gathers what is wrong.
-type compiler struct{ problems []found }
+type compiler struct{ problems []written.Found }
 
 func (c *compiler) wrong(path []string, format string, args ...any) {
-	c.problems = append(c.problems, found{path, fmt.Sprintf(format, args...)})
+	c.problems = append(c.problems, written.Found{Path: path, Text: fmt.Sprintf(format, args...)})
 }
 
 // compile returns the policy of a document that the schema has nothing against.
-func (d document) compile() (*Policy, []found) {
+func (d document) compile() (*Policy, []written.Found) {
 	var c compiler
 	p := &Policy{version: versionText(d.Version)}
 	for name, users := range d.Groups {

@@ -4,32 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"sync/atomic"
 
 	"github.com/hashicorp/go-hclog"
-)
 
-// maxFile is how large a policy file may be, in bytes.
-const maxFile = 1 << 20
+	"github.com/recfleet/recfleet/coordinator/written"
+)
 
 // ErrFile says that a policy file cannot be read.
 var ErrFile = errors.New("policy file")
 
 // Read reads a policy file. ErrFile says that it cannot be read, Errors what is wrong in it.
 func Read(path string) (*Policy, error) {
-	f, err := os.Open(path)
+	raw, err := written.Read(path)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrFile, err)
-	}
-	defer f.Close()
-	raw, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("%w: %w", ErrFile, err)
-	case len(raw) > maxFile:
-		return nil, fmt.Errorf("%w: %s is larger than %d bytes", ErrFile, path, maxFile)
 	}
 	return Parse(raw)
 }

@@ -1,20 +1,12 @@
 package policy
 
 import (
-	"bytes"
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"regexp"
-	"slices"
-	"strconv"
-	"strings"
 
-	"github.com/santhosh-tekuri/jsonschema/v6"
-	"sigs.k8s.io/yaml"
+	"github.com/recfleet/recfleet/coordinator/written"
+	"github.com/recfleet/recfleet/docs"
 )
 
 // document is a policy file as it is written; the schema holds what each field may be.
@@ -92,106 +84,27 @@ func (p *patterns) UnmarshalJSON(raw []byte) error {
 
 // Parse reads a policy in YAML or JSON. The error is Errors where the policy is at fault.
 func Parse(raw []byte) (*Policy, error) {
-	if len(raw) > maxFile {
-		return nil, Errors{{Text: fmt.Sprintf("is larger than %d bytes", maxFile)}}
-	}
-	if line := secondDocument(raw); line > 0 {
-		return nil, Errors{{Line: line, Text: "a second document begins here; only one is read"}}
-	}
-	plain, err := yaml.YAMLToJSONStrict(raw)
-	if err != nil {
-		return nil, syntax(err)
-	}
-	content, err := jsonschema.UnmarshalJSON(bytes.NewReader(plain))
-	if err != nil {
-		return nil, syntax(err)
-	}
-	problems, err := checkSchema(content)
-	if err != nil {
-		return nil, err
-	}
-	at := marks(string(raw))
-	if len(problems) > 0 {
-		return nil, located(at, problems)
-	}
 	var d document
-	fields := json.NewDecoder(bytes.NewReader(plain))
-	fields.DisallowUnknownFields()
-	if err := fields.Decode(&d); err != nil {
-		return nil, syntax(err)
+	if err := written.Decode(raw, Schema(), &d); err != nil {
+		return nil, err
 	}
 	p, problems := d.compile()
 	if len(problems) > 0 {
-		return nil, located(at, problems)
+		return nil, written.Located(raw, problems)
 	}
 	sum := sha256.Sum256(raw)
 	p.hash = hex.EncodeToString(sum[:])
 	return p, nil
 }
 
-// secondDocument returns the line at which one begins, 0 where there is none.
-func secondDocument(raw []byte) int {
-	content := false
-	for n, line := range strings.Split(string(raw), "\n") {
-		line = strings.TrimRight(line, " \r\t")
-		switch {
-		case line == "---" || strings.HasPrefix(line, "--- "):
-			if content {
-				return n + 1
-			}
-		case line != "" && line[0] != '#' && line[0] != '%':
-			content = true
-		}
-	}
-	return 0
-}
+// Schema returns the JSON Schema of policy files.
+func Schema() []byte { return docs.PolicySchema() }
 
-// syntax takes a parser's error apart into lines.
-func syntax(err error) error {
-	line := regexp.MustCompile(`line (\d+): (.*)`)
-	var all Errors
-	for text := range strings.SplitSeq(err.Error(), "\n") {
-		text = strings.TrimSpace(text)
-		m := line.FindStringSubmatch(text)
-		if m == nil {
-			continue
-		}
-		n, err := strconv.Atoi(m[1])
-		if err != nil {
-			n = 0
-		}
-		all = append(all, Problem{Line: n, Text: clean(m[2])})
-	}
-	if len(all) == 0 {
-		all = Errors{{Text: clean(err.Error())}}
-	}
-	return all
-}
+// Errors is all that is wrong in a policy file, in the order of its lines.
+type Errors = written.Errors
 
-// clean makes a parser's words one line without what a terminal might obey.
-func clean(text string) string {
-	text = strings.ToValidUTF8(strings.Join(strings.Fields(text), " "), "?")
-	text = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return '?'
-		}
-		return r
-	}, text)
-	if len(text) > 400 {
-		text = strings.ToValidUTF8(text[:400], "") + "..."
-	}
-	return text
-}
-
-// located adds lines to problems and puts them in their order.
-func located(at []mark, problems []found) error {
-	all := make(Errors, 0, len(problems))
-	for _, f := range problems {
-		all = append(all, Problem{Line: lineOf(at, f.path), Path: clean(pathText(f.path)), Text: clean(f.text)})
-	}
-	slices.SortStableFunc(all, func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
-	return slices.Compact(all)
-}
+// AsErrors returns what is wrong in a policy file, where that is the error.
+func AsErrors(err error) (Errors, bool) { return written.AsErrors(err) }
 
 // versionText returns a version that is written as text or number.
 func versionText(raw json.RawMessage) string {
@@ -200,10 +113,4 @@ func versionText(raw json.RawMessage) string {
 		return s
 	}
 	return string(raw)
-}
-
-// AsErrors returns what is wrong in a policy file, where that is the error.
-func AsErrors(err error) (Errors, bool) {
-	var all Errors
-	return all, errors.As(err, &all)
 }

@@ -23,7 +23,7 @@ type settings struct {
 	frameRate                int
 	segmentLength, giveUp    time.Duration
 	unsafeBroker             bool
-	policy                   string
+	policy, access           string
 	manifestKey              string
 	logLevel                 string
 	metricsListen            string
@@ -32,7 +32,7 @@ type settings struct {
 // command is the program's command line.
 func command() *cobra.Command {
 	serve := serveCommand()
-	serve.AddCommand(brokerConfigCommand(), policyCommand())
+	serve.AddCommand(brokerConfigCommand(), policyCommand(), accessCommand())
 	return serve
 }
 
@@ -66,6 +66,7 @@ func serveCommand() *cobra.Command {
 	f.DurationVar(&s.segmentLength, "segment-length", coordinator.DefaultSegmentLength, "length of a segment, 1s to 1h")
 	f.DurationVar(&s.giveUp, "give-up", coordinator.DefaultGiveUp, "how long an agent may be silent before its session is taken over and ends as interrupted, at least 1s")
 	f.StringVar(&s.policy, "policy", "", "`FILE` that says who is recorded and how; SIGHUP reads it again (default: everybody, as the flags say)")
+	f.StringVar(&s.access, "access", "", "`FILE` that says who may do what and how people sign in; SIGHUP reads it again (default: the admin token only)")
 	f.StringVar(&s.manifestKey, "manifest-key", "", "`FILE` with the Ed25519 key that manifests are signed with, made where there is none (default DATA_DIR/identity/manifest.key); coordinators of one catalog share it")
 	f.BoolVar(&s.unsafeBroker, "unsafe-broker", false, "accept a broker that acknowledges what is not on its disk")
 	f.StringVar(&s.metricsListen, "metrics-listen", "", "`HOST:PORT` for Prometheus and probes, unencrypted and open to who reaches it (default: none)")

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/recfleet/recfleet/coordinator/policy"
+	"github.com/recfleet/recfleet/coordinator/written"
 	"github.com/recfleet/recfleet/internal/program"
 )
 
@@ -40,22 +41,27 @@ func policyCommand() *cobra.Command {
 
 func validatePolicy(stdout, stderr io.Writer, path string) error {
 	p, err := policy.Read(path)
-	problems, ok := policy.AsErrors(err)
-	switch {
-	case ok:
-		for _, one := range problems {
-			at := path
-			if one.Line > 0 {
-				at = fmt.Sprintf("%s:%d", path, one.Line)
-			}
-			fmt.Fprintf(stderr, "%s: %s\n", at, one)
-		}
-		return program.BadInput(fmt.Errorf("%s cannot be used: %d problem(s)", path, len(problems)))
-	case err != nil:
-		return program.BadInput(err)
+	if err != nil {
+		return unusable(stderr, path, err)
 	}
 	fmt.Fprintf(stdout, "%s can be used: %d rules, version %q, hash %s\n", path, p.Rules(), p.Version(), p.Hash())
 	return nil
+}
+
+// unusable prints what is wrong in a file, one line for each problem.
+func unusable(stderr io.Writer, path string, err error) error {
+	problems, ok := written.AsErrors(err)
+	if !ok {
+		return program.BadInput(err)
+	}
+	for _, one := range problems {
+		at := path
+		if one.Line > 0 {
+			at = fmt.Sprintf("%s:%d", path, one.Line)
+		}
+		fmt.Fprintf(stderr, "%s: %s\n", at, one)
+	}
+	return program.BadInput(fmt.Errorf("%s cannot be used: %d problem(s)", path, len(problems)))
 }
 
 // openPolicy reads the policy, and returns the signals that ask for it to be read again until stop is called. Where there is no

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/recfleet/recfleet/coordinator"
+	"github.com/recfleet/recfleet/coordinator/access"
 	"github.com/recfleet/recfleet/coordinator/policy"
 	"github.com/recfleet/recfleet/encoder"
 	"github.com/recfleet/recfleet/internal/bus"
@@ -51,6 +52,9 @@ type Config struct {
 	// Policy is the file that says who is recorded and how, read again at every signal of Reload; empty means everybody.
 	Policy string
 	Reload <-chan os.Signal
+	// Access is the file that says who may do what, read again at every signal of AccessReload; empty means the admin token only.
+	Access       string
+	AccessReload <-chan os.Signal
 	// Slots is how many segments are encoded at the same time.
 	Slots int
 	// MetricsListen is HOST:PORT for Prometheus and probes; empty for none.
@@ -77,6 +81,10 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	defer func() { _ = lock.Release() }()
 	rules, err := cfg.openPolicy()
+	if err != nil {
+		return err
+	}
+	people, err := cfg.openAccess()
 	if err != nil {
 		return err
 	}
@@ -148,7 +156,7 @@ func Run(ctx context.Context, cfg Config) error {
 			CatalogPath: cfg.path("catalog.db"), Name: "standalone", ManifestKey: filepath.Join(cfg.path("identity"), "manifest.key"), Broker: broker, Store: store, Location: location, Listener: listener, TLS: serverTLS,
 			Tokens: tokens, FrameRate: cfg.FrameRate, SegmentLength: cfg.SegmentLength, GiveUp: cfg.GiveUp, FreeBytes: coordinator.DiskSpace(cfg.DataDir),
 			Metrics: metricsListener, Registry: registry,
-			Policy: rules, Reload: cfg.Reload, Logger: cfg.Logger.Named("coordinator"), Ready: func() { cfg.Ready(address) },
+			Policy: rules, Reload: cfg.Reload, Access: people, AccessReload: cfg.AccessReload, Logger: cfg.Logger.Named("coordinator"), Ready: func() { cfg.Ready(address) },
 		})
 	})
 	group.Go(func() error {
@@ -172,6 +180,18 @@ func (c Config) openPolicy() (*policy.File, error) {
 		return nil, nil
 	}
 	f, err := policy.Open(c.Policy, c.Logger.Named("policy"))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	return f, nil
+}
+
+// openAccess returns nil where there is none.
+func (c Config) openAccess() (*access.File, error) {
+	if c.Access == "" {
+		return nil, nil
+	}
+	f, err := access.Open(c.Access, c.Logger.Named("access"))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}

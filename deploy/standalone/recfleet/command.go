@@ -41,11 +41,14 @@ func command() *cobra.Command {
 			}
 			cfg.Logger = hclog.New(&hclog.LoggerOptions{Name: "recfleet", Level: log, Output: c.ErrOrStderr()})
 			cfg.Ready = func(address string) { fmt.Fprintf(c.OutOrStdout(), "recfleet ready at https://%s\n", address) }
-			if cfg.Policy != "" {
+			for path, into := range map[string]*<-chan os.Signal{cfg.Policy: &cfg.Reload, cfg.Access: &cfg.AccessReload} {
+				if path == "" {
+					continue
+				}
 				reload := make(chan os.Signal, 1)
 				signal.Notify(reload, syscall.SIGHUP)
 				defer signal.Stop(reload)
-				cfg.Reload = reload
+				*into = reload
 			}
 			err := standalone.Run(c.Context(), cfg)
 			if errors.Is(err, standalone.ErrConfig) || errors.Is(err, coordinator.ErrConfig) || errors.Is(err, object.ErrLocation) {
@@ -64,6 +67,7 @@ func command() *cobra.Command {
 	f.DurationVar(&cfg.SegmentLength, "segment-length", coordinator.DefaultSegmentLength, "length of a segment, 1s to 1h")
 	f.DurationVar(&cfg.GiveUp, "give-up", coordinator.DefaultGiveUp, "how long an agent may be silent before its session is taken over")
 	f.StringVar(&cfg.Policy, "policy", "", "`FILE` that says who is recorded and how; SIGHUP reads it again (default: everybody, as the flags say)")
+	f.StringVar(&cfg.Access, "access", "", "`FILE` that says who may do what and how people sign in; SIGHUP reads it again (default: the admin token only)")
 	f.IntVar(&cfg.Slots, "slots", 1, "segments encoded at the same time")
 	f.StringVar(&cfg.MetricsListen, "metrics-listen", "", "`HOST:PORT` for Prometheus and probes, unencrypted and open to who reaches it (default: none)")
 	f.StringVar(&level, "log-level", "info", "trace, debug, info, warn or error")

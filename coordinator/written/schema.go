@@ -1,4 +1,4 @@
-package policy
+package written
 
 import (
 	"bytes"
@@ -12,11 +12,9 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
-
-	"github.com/recfleet/recfleet/docs"
 )
 
-// Problem is one thing that is wrong in a policy file.
+// Problem is one thing that is wrong in a file.
 type Problem struct {
 	Line int    // from 1; 0 where it is not known
 	Path string // as rules[2].encode.crf; empty for the whole file
@@ -30,7 +28,7 @@ func (p Problem) String() string {
 	return p.Path + ": " + p.Text
 }
 
-// Errors is all that is wrong in a policy file, in the order of its lines.
+// Errors is all that is wrong in a file, in the order of its lines.
 type Errors []Problem
 
 func (e Errors) Error() string {
@@ -47,44 +45,41 @@ func (e Errors) Error() string {
 	return text
 }
 
-// Schema returns the JSON Schema of policy files.
-func Schema() []byte { return docs.PolicySchema() }
+const schemaURL = "file.schema.json"
 
-const schemaURL = "policy.schema.json"
-
-// found is a problem with its path in steps.
-type found struct {
-	path []string
-	text string
+// Found is a problem with its path in steps, as "rules", "2", "encode", "crf".
+type Found struct {
+	Path []string
+	Text string
 }
 
 // checkSchema returns what the schema has against a document.
-func checkSchema(document any) ([]found, error) {
-	schema, err := jsonschema.UnmarshalJSON(bytes.NewReader(docs.PolicySchema()))
+func checkSchema(rules []byte, document any) ([]Found, error) {
+	schema, err := jsonschema.UnmarshalJSON(bytes.NewReader(rules))
 	if err != nil {
-		return nil, fmt.Errorf("read policy schema: %w", err)
+		return nil, fmt.Errorf("read schema: %w", err)
 	}
 	compiler := jsonschema.NewCompiler()
 	if err := compiler.AddResource(schemaURL, schema); err != nil {
-		return nil, fmt.Errorf("read policy schema: %w", err)
+		return nil, fmt.Errorf("read schema: %w", err)
 	}
 	compiled, err := compiler.Compile(schemaURL)
 	if err != nil {
-		return nil, fmt.Errorf("compile policy schema: %w", err)
+		return nil, fmt.Errorf("compile schema: %w", err)
 	}
 	var invalid *jsonschema.ValidationError
 	if err := compiled.Validate(document); errors.As(err, &invalid) {
 		return leaves(invalid), nil
 	} else if err != nil {
-		return nil, fmt.Errorf("check policy against its schema: %w", err)
+		return nil, fmt.Errorf("check file against its schema: %w", err)
 	}
 	return nil, nil
 }
 
 // leaves returns the problems that have no causes of their own.
-func leaves(e *jsonschema.ValidationError) []found {
+func leaves(e *jsonschema.ValidationError) []Found {
 	if len(e.Causes) > 0 {
-		var all []found
+		var all []Found
 		for _, cause := range e.Causes {
 			all = append(all, leaves(cause)...)
 		}
@@ -92,19 +87,19 @@ func leaves(e *jsonschema.ValidationError) []found {
 	}
 	switch k := e.ErrorKind.(type) {
 	case *kind.AdditionalProperties:
-		var all []found
+		var all []Found
 		for _, name := range slices.Sorted(slices.Values(k.Properties)) {
-			all = append(all, found{append(slices.Clone(e.InstanceLocation), name), "is not a known field"})
+			all = append(all, Found{append(slices.Clone(e.InstanceLocation), name), "is not a known field"})
 		}
 		return all
 	case *kind.Required:
-		var all []found
+		var all []Found
 		for _, name := range k.Missing {
-			all = append(all, found{e.InstanceLocation, fmt.Sprintf("needs a field %q", name)})
+			all = append(all, Found{e.InstanceLocation, fmt.Sprintf("needs a field %q", name)})
 		}
 		return all
 	}
-	return []found{{e.InstanceLocation, words(e.ErrorKind)}}
+	return []Found{{e.InstanceLocation, words(e.ErrorKind)}}
 }
 
 // words says what the schema has against a value.
