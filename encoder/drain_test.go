@@ -34,6 +34,30 @@ func TestAnOrderToDrainIsObeyed(t *testing.T) {
 	}
 }
 
+// The second signal does not wait for anything: what is held is given back at once.
+func TestStopGivesBackAtOnce(t *testing.T) {
+	f := newFixture(t)
+	now := make(chan struct{})
+	f.cfg.Stop, f.cfg.DrainTime = now, time.Hour
+	stop := f.run(t)
+	f.offer("s1")
+	<-f.bus.reading
+	ended := make(chan error, 1)
+	go func() { ended <- stop() }()
+	c := f.coordinator
+	c.wait(t, "draining", func() bool { return c.syncs[len(c.syncs)-1].GetDraining() })
+	close(now)
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	if len(c.failed) != 1 || c.failed[0].GetCause() != recfleetv1.FailureCause_FAILURE_CAUSE_ENCODER || len(c.completed) != 0 {
+		t.Errorf("failed %v, completed %v", c.failed, c.completed)
+	}
+	if last := c.syncs[len(c.syncs)-1]; len(last.GetHeld()) != 0 {
+		t.Errorf("last sync %v", last)
+	}
+}
+
 func TestLoadIsThatOfTheMachine(t *testing.T) {
 	var l load
 	now := time.Now()

@@ -34,7 +34,7 @@ type Config struct {
 	Store object.Store
 	// WorkDir takes the mp4s in work; made where it is missing, and taken by one encoder at a time.
 	WorkDir string
-	// Slots is how many jobs are done at the same time.
+	// Slots is how many jobs are done at the same time, or AutoSlots.
 	Slots int
 	// Labels are the pools of jobs that are taken beside those for any encoder.
 	Labels []string
@@ -44,6 +44,8 @@ type Config struct {
 	Host, Version string
 	// DrainTime is how long jobs may go on after ctx has ended; 2 min.
 	DrainTime time.Duration
+	// Stop, where set, is closed to end at once: what is held is given back.
+	Stop <-chan struct{}
 	// Stall is how long FFmpeg may take for one picture; 2 min.
 	Stall time.Duration
 	// Registry takes what is counted; one of its own where it is nil.
@@ -53,6 +55,7 @@ type Config struct {
 
 	// dialBus is replaced in tests.
 	dialBus func(context.Context, bus.ClientConfig) (busReader, error)
+	meter   meter
 }
 
 // ErrUnusable means that what Run was given cannot be used; trying again does not help until somebody mends it.
@@ -69,7 +72,7 @@ func (c Config) withDefaults() (Config, error) {
 	switch {
 	case c.Client == nil || c.Store == nil || c.Logger == nil:
 		return c, fmt.Errorf("%w: client, store or logger is missing", ErrUnusable)
-	case c.Slots < 1:
+	case c.Slots < 1 && c.Slots != AutoSlots:
 		return c, fmt.Errorf("%w: %d slots are none", ErrUnusable, c.Slots)
 	case c.WorkDir == "":
 		return c, fmt.Errorf("%w: work directory is missing", ErrUnusable)
@@ -95,7 +98,8 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// Run leases and does jobs until ctx ends, finishes those it holds for at most DrainTime, and gives the rest back. It
+// Run leases and does jobs until ctx ends, finishes those it holds for at most DrainTime or until Stop, and gives the rest
+// back. It
 // fails at once with ErrUnusable where the configuration, the work directory or FFmpeg is unusable or the coordinator
 // refuses the caller; a coordinator that is away is tried again for ever. Where the coordinator orders it to drain it
 // finishes what it holds and returns nil.
@@ -120,13 +124,18 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnusable, err)
 	}
+	slots, err := newSlots(cfg)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnusable, err)
+	}
 	p := &pool{
 		cfg: cfg, client: recfleetv1.NewEncoderServiceClient(cfg.Client), id: newID(), ffmpeg: ffmpegVersion,
 		count: newCounts(cfg.Registry),
 		link:  busLink{key: key, dial: cfg.dialBus, logger: cfg.Logger},
-		held:  map[string]*held{}, synced: make(chan syncResult, 1), ended: make(chan *held, cfg.Slots),
+		held:  map[string]*held{}, synced: make(chan syncResult, 1), ended: make(chan *held, slots.most()),
+		slots: slots,
 	}
-	p.count.slots.Set(float64(cfg.Slots))
+	p.count.slots.Set(float64(slots.number))
 	defer p.link.close()
 	return p.run(ctx)
 }

@@ -2,13 +2,10 @@ package encoder
 
 import (
 	"os"
-	"strconv"
-	"strings"
 	"time"
-)
 
-// ticks are the units of /proc/stat in a second; the kernel has the same for all programs.
-const ticks = 100
+	"github.com/recfleet/recfleet/encoder/capacity"
+)
 
 // load tells how many cores of the machine are in use.
 type load struct {
@@ -39,21 +36,5 @@ func busySeconds() (float64, bool) {
 	if err != nil {
 		return 0, false
 	}
-	line, _, _ := strings.Cut(string(raw), "\n")
-	fields := strings.Fields(line)
-	const idle, wait, guests = 4, 5, 9 // guests are in user time already
-	if len(fields) < guests || fields[0] != "cpu" {
-		return 0, false
-	}
-	var sum float64
-	for i, field := range fields[1:guests] {
-		n, err := strconv.ParseFloat(field, 64)
-		if err != nil {
-			return 0, false
-		}
-		if i+1 != idle && i+1 != wait {
-			sum += n
-		}
-	}
-	return sum / ticks, true
+	return capacity.Busy(string(raw))
 }

@@ -41,9 +41,10 @@ type pool struct {
 	link   busLink
 
 	held     map[string]*held // leases that are believed in
-	busy     int              // jobs whose goroutine runs, those with a lost lease among them
-	draining bool             // since ctx ended
-	ordered  bool             // the coordinator wants it to drain
+	slots    *slots
+	busy     int  // jobs whose goroutine runs, those with a lost lease among them
+	draining bool // since ctx ended
+	ordered  bool // the coordinator wants it to drain
 	load     load
 	accepted bool // the coordinator has answered once
 	ready    bool // and the bus was reached
@@ -83,7 +84,9 @@ func (p *pool) run(ctx context.Context) error {
 	defer stopJobs(errShutdown)
 	wake := time.NewTimer(0)
 	defer wake.Stop()
-	drain, drained := ctx.Done(), (<-chan time.Time)(nil)
+	size := time.NewTicker(sizeEvery)
+	defer size.Stop()
+	drain, drained, stop := ctx.Done(), (<-chan time.Time)(nil), p.cfg.Stop
 
 	for !p.parting() || p.busy > 0 {
 		if now := time.Now(); !p.syncing && !now.Before(p.nextSync) {
@@ -107,6 +110,11 @@ func (p *pool) run(ctx context.Context) error {
 			p.nextSync = time.Now()
 		case <-drained:
 			stopJobs(errShutdown)
+		case <-stop:
+			stop = nil
+			p.draining = true
+			p.cfg.Logger.Info("encoder stopped", "jobs", p.busy)
+			stopJobs(errShutdown)
 		case result := <-p.synced:
 			p.syncing = false
 			if err := p.take(result); err != nil {
@@ -116,12 +124,16 @@ func (p *pool) run(ctx context.Context) error {
 				p.start(shutdown, &running, lease)
 			}
 		case h := <-p.ended:
-			p.busy--
-			p.count.busy.Set(float64(p.busy))
+			p.setBusy(p.busy - 1)
 			if p.held[h.id] == h {
 				delete(p.held, h.id)
 			}
 			p.nextSync = time.Now()
+		case now := <-size.C:
+			if p.slots.size(now) && !p.parting() {
+				p.nextSync = now
+			}
+			p.count.slots.Set(float64(p.slots.number))
 		case <-wake.C:
 		}
 	}
@@ -131,6 +143,12 @@ func (p *pool) run(ctx context.Context) error {
 	}
 	p.part(ctx)
 	return nil
+}
+
+func (p *pool) setBusy(n int) {
+	p.busy = n
+	p.slots.note(time.Now(), n)
+	p.count.busy.Set(float64(n))
 }
 
 // parting reports whether no more jobs are taken.
@@ -157,7 +175,7 @@ func (p *pool) request(now time.Time) *recfleetv1.EncoderServiceSyncRequest {
 		BusPublicKey: p.link.wantedKey(now), Draining: p.parting(), Labels: p.cfg.Labels, Load: p.load.cores(now),
 	}
 	if p.link.reader != nil && !p.parting() {
-		r.FreeSlots = int32(p.cfg.Slots - p.busy)
+		r.FreeSlots = int32(max(p.slots.number-p.busy, 0))
 	}
 	if r.FreeSlots > 0 {
 		wait := longPoll
@@ -225,7 +243,7 @@ func (p *pool) take(s syncResult) error {
 	switch {
 	case p.link.reader == nil:
 		p.nextSync = now.Add(jitter(time.Second))
-	case p.parting() || p.busy+len(s.answer.GetGranted()) >= p.cfg.Slots:
+	case p.parting() || p.busy+len(s.answer.GetGranted()) >= p.slots.number:
 		p.nextSync = now.Add(p.renew)
 	case len(s.answer.GetGranted()) == 0 && now.Sub(s.sent) < leastPause:
 		p.nextSync = now.Add(jitter(2 * leastPause)) // a coordinator that does not wait is not to be flooded

@@ -19,7 +19,7 @@ import (
 // not named in the next Sync, and so taken back.
 func (p *pool) start(shutdown context.Context, running *sync.WaitGroup, lease *recfleetv1.Lease) {
 	id := lease.GetJobId()
-	if p.parting() || p.busy >= p.cfg.Slots || p.held[id] != nil {
+	if p.parting() || p.busy >= p.slots.number || p.held[id] != nil {
 		p.cfg.Logger.Warn("lease not taken", "job_id", id, "generation", lease.GetGeneration())
 		return
 	}
@@ -31,8 +31,7 @@ func (p *pool) start(shutdown context.Context, running *sync.WaitGroup, lease *r
 	}
 	h.expires = time.Now().Add(h.duration)
 	p.held[id] = h
-	p.busy++
-	p.count.busy.Set(float64(p.busy))
+	p.setBusy(p.busy + 1)
 	w := worker.New(worker.Config{
 		Reader: p.link.reader, Archive: p.cfg.Store, WorkDir: p.cfg.WorkDir, Stall: p.cfg.Stall,
 		Logger: p.cfg.Logger.Named("worker").With("job_id", id),

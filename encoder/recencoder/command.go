@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
 
@@ -26,25 +25,25 @@ type settings struct {
 	config, coordinator, ca, tokenFile string
 	archive, workDir, logLevel         string
 	metricsListen                      string
-	slots                              int
+	slots                              slots
 	labels                             []string
 	drainTime                          time.Duration
 }
 
-// command is the program's command line.
-func command() *cobra.Command {
+// command is the program's command line. Its context drains the encoder, and the closing of stop ends it at once.
+func command(stop <-chan struct{}) *cobra.Command {
 	var s settings
 	command := &cobra.Command{
 		Use:   "recencoder {--config FILE | --coordinator HOST:PORT --ca FILE --token-file FILE} --archive URL",
 		Short: "Encode recorded segments and archive them",
 		Long: "Encode recorded segments and archive them.\n\n" +
 			"Every flag may also be given by an environment variable, --work-dir as RECFLEET_WORK_DIR and so on; the flag wins.\n" +
-			"The first signal finishes the jobs at hand, the second ends the program at once.\n" +
+			"The first signal finishes the jobs at hand for at most --drain-time, the second gives them back at once.\n" +
 			"It also ends, as after a signal, where somebody orders it to drain (recctl encoders drain).\n" +
-			"Exit codes: 0 after a signal or an order, 1 failed, 2 bad input.",
+			"Exit codes: 0 after a signal or an order, whether what it held was finished or given back; 1 failed; 2 bad input.",
 		Version: version.Version, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return s.encode(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return s.encode(cmd.Context(), stop, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	f := command.Flags()
@@ -53,7 +52,8 @@ func command() *cobra.Command {
 	f.StringVar(&s.ca, "ca", "", "`FILE` with the PEM certificate of the coordinator's authority")
 	f.StringVar(&s.tokenFile, "token-file", "", "`FILE` with the encoder's token")
 	f.StringVar(&s.archive, "archive", "", "`URL` of the archive, the same as the coordinator's")
-	f.IntVar(&s.slots, "slots", runtime.NumCPU(), "jobs at the same time")
+	s.slots = encoder.AutoSlots
+	f.Var(&s.slots, "slots", "`N` jobs at the same time, or auto: as many as CPU and memory were measured to allow")
 	f.StringSliceVar(&s.labels, "label", nil, "`POOL` of jobs that it takes beside those for any encoder; may be repeated")
 	f.StringVar(&s.workDir, "work-dir", defaultWorkDir(), "`DIR` for files in work, for this encoder alone")
 	f.DurationVar(&s.drainTime, "drain-time", 2*time.Minute, "how long jobs may go on after the first signal")
@@ -63,13 +63,11 @@ func command() *cobra.Command {
 }
 
 // encode opens what the settings name and runs the encoder.
-func (s settings) encode(ctx context.Context, stdout, stderr io.Writer) error {
+func (s settings) encode(ctx context.Context, stop <-chan struct{}, stdout, stderr io.Writer) error {
 	level := hclog.LevelFromString(s.logLevel)
 	switch {
 	case level == hclog.NoLevel:
 		return program.BadInput(fmt.Errorf("log level %q is unknown", s.logLevel))
-	case s.slots < 1:
-		return program.BadInput(fmt.Errorf("%d slots are none", s.slots))
 	case s.archive == "":
 		return program.BadInput(errors.New("--archive is missing"))
 	case s.drainTime <= 0:
@@ -102,10 +100,10 @@ func (s settings) encode(ctx context.Context, stdout, stderr io.Writer) error {
 		host = "unknown"
 	}
 	err = s.counted(ctx, encoder.Config{
-		Client: conn, Store: store, WorkDir: s.workDir, Slots: s.slots, Labels: s.labels, Logger: logger, Host: host,
-		DrainTime: s.drainTime,
+		Client: conn, Store: store, WorkDir: s.workDir, Slots: int(s.slots), Labels: s.labels, Logger: logger, Host: host,
+		DrainTime: s.drainTime, Stop: stop,
 		Ready: func() {
-			fmt.Fprintf(stdout, "recencoder is ready: coordinator %s, archive %v, %d slots\n", client.Address, location, s.slots)
+			fmt.Fprintf(stdout, "recencoder is ready: coordinator %s, archive %v, %v slots\n", client.Address, location, &s.slots)
 		},
 	})
 	if errors.Is(err, encoder.ErrUnusable) {

@@ -98,5 +98,5 @@ func TestTheSignalEndsAnEncoderWithoutCoordinator(t *testing.T) {
 
 // run is the program but for signals and the exit.
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
-	return program.Run(ctx, command(), program.Environment{Args: args, Getenv: getenv, Stdout: stdout, Stderr: stderr})
+	return program.Run(ctx, command(nil), program.Environment{Args: args, Getenv: getenv, Stdout: stdout, Stderr: stderr})
 }
