@@ -41,6 +41,7 @@ type parts struct {
 	appstream *appstream.Watch // nil without a policy
 	beats     *beats.Beats
 	tidy      duty.Duty
+	sweep     duty.Duty
 	singles   func(name string) duty.Single
 
 	ops    ops
@@ -92,6 +93,8 @@ const (
 	dutyLease = 15 * time.Second
 	// tidyEvery is how often listings are made quick again, beside each time that another coordinator takes the duty.
 	tidyEvery = 24 * time.Hour
+	// sweepEvery is how often the archive is looked through for what writers that died have left, sweepAge how old that must be.
+	sweepEvery, sweepAge = time.Hour, 24 * time.Hour
 	// What others hear of agents is known before they count as silent.
 	beatShare          = 6
 	minBeats, maxBeats = 200 * time.Millisecond, 5 * time.Second
@@ -127,6 +130,7 @@ func (c Config) build(store *catalog.Catalog, key ed25519.PrivateKey) (p *parts,
 		Catalog: store, Salvager: custody, Patience: c.Patience, GiveUp: c.GiveUp, Closed: p.finish.Due.Raise, Logger: c.Logger.Named("watch"),
 	})
 	p.tidy = duty.Duty{Every: tidyEvery, Step: store.Tidy, Logger: c.Logger.Named("tidy")}
+	p.sweep = duty.Duty{Every: sweepEvery, Step: c.sweep, Logger: c.Logger.Named("sweep")}
 	p.singles = func(name string) duty.Single {
 		return duty.Single{Name: name, Holder: c.Name, Leases: store, Lasts: c.DutyLease, Logger: c.Logger.Named("duty")}
 	}

@@ -194,7 +194,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		group.Go(func() error { return run(running) })
 	}
 	for name, run := range map[string]func(context.Context) error{
-		"watch": p.watching, "finish": p.finish.Run, "purge": p.purge.Run, "rescue": p.board.Rescue, "retention": p.retention.Run, "tidy": p.tidy.Run,
+		"watch": p.watching, "finish": p.finish.Run, "purge": p.purge.Run, "rescue": p.board.Rescue, "retention": p.retention.Run, "tidy": p.tidy.Run, "sweep": p.sweep.Run,
 	} {
 		group.Go(func() error { return p.singles(name).Run(running, run) })
 	}
@@ -249,6 +249,15 @@ func (c Config) check(ctx context.Context) error {
 	if errors.Is(err, bus.ErrUnsafeBroker) && c.UnsafeBroker {
 		c.Logger.Warn("unsafe broker was accepted", "error", err)
 		return nil
+	}
+	return err
+}
+
+// sweep removes what writers that died have left in the archive. Encoders cannot: they may put there and nothing else.
+func (c Config) sweep(ctx context.Context) error {
+	removed, err := object.Sweep(ctx, c.Store, sweepAge)
+	if removed > 0 {
+		c.Logger.Info("unfinished uploads removed", "count", removed)
 	}
 	return err
 }

@@ -55,6 +55,9 @@ func (s *recordingService) document(ctx context.Context, key string) ([]byte, er
 		return nil, fmt.Errorf("read %s: %d bytes are too many", key, info.Bytes)
 	}
 	raw, err := io.ReadAll(io.LimitReader(body, maxManifest))
+	if errors.Is(err, object.ErrDigest) {
+		return nil, fmt.Errorf("%w: %s", errAltered, key)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", key, err)
 	}

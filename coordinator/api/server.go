@@ -120,7 +120,7 @@ func NewServer(cfg Config) (*grpc.Server, error) {
 		catalog: cfg.Catalog, sessions: cfg.Sessions, location: cfg.Location, ledger: book, logger: cfg.Logger, deleted: cfg.Deleted, closing: cfg.Closing,
 	})
 	recfleetv1.RegisterRecordingServiceServer(s, &recordingService{
-		catalog: cfg.Catalog, store: cfg.Store, location: cfg.Location, ledger: book, publicKey: cfg.PublicKey, wanted: cfg.Board.Want,
+		catalog: cfg.Catalog, store: cfg.Store, location: cfg.Location, ledger: book, logger: cfg.Logger, publicKey: cfg.PublicKey, wanted: cfg.Board.Want,
 	})
 	recfleetv1.RegisterJobServiceServer(s, &jobService{catalog: cfg.Catalog, board: cfg.Board, ledger: book, logger: cfg.Logger})
 	recfleetv1.RegisterFleetServiceServer(s, &fleetService{catalog: cfg.Catalog, board: cfg.Board, ledger: book, logger: cfg.Logger})

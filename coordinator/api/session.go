@@ -1,7 +1,9 @@
 package api
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -89,6 +91,7 @@ type recordingService struct {
 	store     object.Store
 	location  object.Location
 	ledger    ledger
+	logger    hclog.Logger
 	publicKey []byte
 	// wanted is called for a segment that somebody waits for.
 	wanted func(ctx context.Context, session string, segment int)
@@ -96,6 +99,12 @@ type recordingService struct {
 
 // pieceBytes is how much of a file goes into one message.
 const pieceBytes = 64 << 10
+
+// What was archived and is not there any more, or is something else.
+var (
+	errMissing = errors.New("object is missing from the archive")
+	errAltered = errors.New("object in the archive was altered")
+)
 
 // errNotArchived says that a segment has no mp4 yet, or never.
 var errNotArchived = errors.New("segment is not archived")
@@ -145,14 +154,38 @@ func (s *recordingService) download(stream grpc.ServerStreamingServer[recfleetv1
 	if r.GetOffset() == g.Recording.Bytes {
 		return stream.Send(message)
 	}
-	body, _, err := s.store.Get(stream.Context(), g.Recording.ObjectKey, r.GetOffset(), -1)
-	if errors.Is(err, object.ErrNotFound) {
-		return fmt.Errorf("read %s: %w: %w", g.Recording.ObjectKey, object.ErrUnavailable, err) // it was there
-	}
-	if err != nil {
+	body, about, err := s.store.GetVersion(stream.Context(), g.Recording.ObjectKey, g.Recording.ObjectVersion, r.GetOffset(), -1)
+	switch {
+	case errors.Is(err, object.ErrNotFound), errors.Is(err, object.ErrRange):
+		return s.lost(stream.Context(), g, err)
+	case err != nil:
 		return err
+	case about.Bytes != g.Recording.Bytes:
+		return errors.Join(s.lost(stream.Context(), g, fmt.Errorf("%w: %d bytes instead of %d", object.ErrDigest, about.Bytes, g.Recording.Bytes)), body.Close())
 	}
-	return errors.Join(send(stream, message, body), body.Close())
+	sum := sha256.New()
+	err = send(stream, message, io.TeeReader(body, sum))
+	switch {
+	case errors.Is(err, object.ErrDigest):
+		err = s.lost(stream.Context(), g, err)
+	case err == nil && r.GetOffset() == 0 && !bytes.Equal(sum.Sum(nil), g.Recording.SHA256[:]):
+		err = s.lost(stream.Context(), g, fmt.Errorf("%w: sha256 is not %s", object.ErrDigest, g.Recording.SHA256))
+	}
+	return errors.Join(err, body.Close())
+}
+
+// lost says that an mp4 is not what was archived.
+func (s *recordingService) lost(ctx context.Context, g catalog.Segment, err error) error {
+	kind := errAltered
+	if errors.Is(err, object.ErrNotFound) {
+		kind = errMissing
+	}
+	if session, getErr := s.catalog.Session(ctx, g.Session); getErr != nil || !session.Deletion.Ordered.IsZero() {
+		return fmt.Errorf("%w: %s", kind, g.Recording.ObjectKey) // it is just being deleted
+	}
+	s.logger.Error("recording was lost", "session_id", g.Session, "segment", g.Segment, "object_key", g.Recording.ObjectKey,
+		"version", g.Recording.ObjectVersion, "error", err)
+	return fmt.Errorf("%w: %s", kind, g.Recording.ObjectKey)
 }
 
 // send sends the body in pieces, with the first of which goes the message.

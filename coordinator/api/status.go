@@ -58,8 +58,10 @@ func toStatus(err error) (_ error, told bool) {
 		code = codes.FailedPrecondition
 	case errors.Is(err, catalog.ErrConflict), errors.Is(err, catalog.ErrLimit), errors.Is(err, jobs.ErrMismatch):
 		code = codes.InvalidArgument
-	case errors.Is(err, catalog.ErrNotFound), errors.Is(err, errNotArchived), errors.Is(err, errNoManifest):
+	case errors.Is(err, catalog.ErrNotFound), errors.Is(err, errNotArchived), errors.Is(err, errNoManifest), errors.Is(err, errMissing):
 		code = codes.NotFound
+	case errors.Is(err, errAltered):
+		code = codes.DataLoss
 	case errors.Is(err, catalog.ErrEventHole), errors.Is(err, object.ErrRange):
 		code = codes.OutOfRange
 	case errors.Is(err, catalog.ErrEnded), errors.Is(err, catalog.ErrLeaseLost), errors.Is(err, sessions.ErrNoSpace):

@@ -48,7 +48,7 @@ var ErrMismatch = errors.New("does not fit the segment")
 
 // Archive tells what lies in the archive; see object.Store.
 type Archive interface {
-	Stat(ctx context.Context, key string) (object.Info, error)
+	StatVersion(ctx context.Context, key, version string) (object.Info, error)
 }
 
 // Config is what a Board needs.
@@ -271,7 +271,7 @@ func even(n int) int { return n + n%2 }
 
 // inArchive makes sure that the object is where the coordinator will look for it: after this its source is dropped.
 func (b *Board) inArchive(ctx context.Context, r catalog.Recording) error {
-	info, err := b.cfg.Archive.Stat(ctx, r.ObjectKey)
+	info, err := b.cfg.Archive.StatVersion(ctx, r.ObjectKey, r.ObjectVersion)
 	switch {
 	case errors.Is(err, object.ErrNotFound):
 		return fmt.Errorf("object_key: nothing is archived there; do encoder and coordinator have the same archive?: %w", ErrMismatch)

@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"github.com/recfleet/recfleet/coordinator/catalog"
+	"github.com/recfleet/recfleet/internal/object"
 )
 
 // video serves the mp4 of a segment, whole or by range, for the player.
@@ -32,7 +33,7 @@ func (p *page) recording(w http.ResponseWriter, r *http.Request, disposition str
 	}
 	segment := detail.Segments[at]
 	recording := segment.Recording
-	file := &objectFile{ctx: r.Context, objects: p.cfg.Objects, key: recording.ObjectKey, size: recording.Bytes}
+	file := &objectFile{ctx: r.Context, objects: p.cfg.Objects, key: recording.ObjectKey, version: recording.ObjectVersion, size: recording.Bytes}
 	defer file.Close()
 	w.Header().Set("Content-Type", "video/mp4")
 	w.Header().Set("Content-Disposition", fmt.Sprintf("%s; filename=\"%s-%06d.mp4\"", disposition, detail.Session.ID, n))
@@ -49,6 +50,7 @@ type objectFile struct {
 	ctx     func() context.Context
 	objects Objects
 	key     string
+	version string // the one that was committed, whatever was put over it since
 	size    int64
 
 	at     int64
@@ -78,7 +80,11 @@ func (f *objectFile) Read(b []byte) (int, error) {
 		return 0, io.EOF
 	}
 	if f.body == nil {
-		body, _, err := f.objects.Get(f.ctx(), f.key, f.at, -1)
+		body, about, err := f.objects.GetVersion(f.ctx(), f.key, f.version, f.at, -1)
+		if err == nil && about.Bytes != f.size {
+			body.Close()
+			err = fmt.Errorf("%w: %d bytes instead of %d", object.ErrDigest, about.Bytes, f.size)
+		}
 		if err != nil {
 			f.failed = err
 			return 0, err

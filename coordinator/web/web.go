@@ -34,7 +34,7 @@ type Sessions interface {
 
 // Objects is where the mp4s are; object.Store is one.
 type Objects interface {
-	Get(ctx context.Context, key string, offset, length int64) (io.ReadCloser, object.Info, error)
+	GetVersion(ctx context.Context, key, version string, offset, length int64) (io.ReadCloser, object.Info, error)
 }
 
 // Config is what the page is made of.

@@ -95,7 +95,8 @@ func (c *credentials) IsErrorRetryable(err error) aws.Ternary {
 		return aws.UnknownTernary
 	}
 	switch api.ErrorCode() {
-	case "ExpiredToken", "ExpiredTokenException", "InvalidToken", "InvalidAccessKeyId", "SignatureDoesNotMatch", "TokenRefreshRequired":
+	case "ExpiredToken", "ExpiredTokenException", "InvalidToken", "InvalidAccessKeyId", "SignatureDoesNotMatch", "TokenRefreshRequired",
+		"XAdminUserNotFound": // versitygw
 	default:
 		return aws.UnknownTernary
 	}

@@ -151,7 +151,11 @@ func (s Storage) request(t Template, key string, now time.Time) request {
 		}
 	}
 	if len(s.Tags) > 0 {
-		tagging := tagging(s.Tags, t.values(key))
+		values := t.values(key)
+		if key == checkName {
+			values = nil
+		}
+		tagging := tagging(s.Tags, values)
 		r.tagging = &tagging
 	}
 	if key == checkName { // it is nobody's recording

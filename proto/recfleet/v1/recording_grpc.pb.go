@@ -38,11 +38,13 @@ type RecordingServiceClient interface {
 	ListRecordings(ctx context.Context, in *ListRecordingsRequest, opts ...grpc.CallOption) (*ListRecordingsResponse, error)
 	// DownloadRecording sends one mp4 from a byte offset to its end, in messages of at most 64 KiB, the first of which
 	// tells the size. A broken download goes on by calling again with the bytes received so far as offset.
-	// NOT_FOUND where there is no such session or the segment is not archived; OUT_OF_RANGE for an offset past the end;
-	// UNAVAILABLE where the archive does not answer.
+	// What was archived is sent, whatever was put over it since. NOT_FOUND where there is no such session, the segment is not archived,
+	// or its mp4 is missing from the archive; DATA_LOSS where the mp4 there is not the one that was archived, which is seen at the latest
+	// at its end where it is read from the start; OUT_OF_RANGE for an offset past the end; UNAVAILABLE where the archive does not answer.
 	DownloadRecording(ctx context.Context, in *DownloadRecordingRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DownloadRecordingResponse], error)
 	// GetManifest returns what the archive says of a session that is over. It only reads.
-	// NOT_FOUND where there is no such session, or it has no manifest yet; UNAVAILABLE where the archive does not answer.
+	// NOT_FOUND where there is no such session, or it has no manifest yet; DATA_LOSS where the manifest was altered; UNAVAILABLE where the
+	// archive does not answer.
 	GetManifest(ctx context.Context, in *GetManifestRequest, opts ...grpc.CallOption) (*GetManifestResponse, error)
 }
 
@@ -107,11 +109,13 @@ type RecordingServiceServer interface {
 	ListRecordings(context.Context, *ListRecordingsRequest) (*ListRecordingsResponse, error)
 	// DownloadRecording sends one mp4 from a byte offset to its end, in messages of at most 64 KiB, the first of which
 	// tells the size. A broken download goes on by calling again with the bytes received so far as offset.
-	// NOT_FOUND where there is no such session or the segment is not archived; OUT_OF_RANGE for an offset past the end;
-	// UNAVAILABLE where the archive does not answer.
+	// What was archived is sent, whatever was put over it since. NOT_FOUND where there is no such session, the segment is not archived,
+	// or its mp4 is missing from the archive; DATA_LOSS where the mp4 there is not the one that was archived, which is seen at the latest
+	// at its end where it is read from the start; OUT_OF_RANGE for an offset past the end; UNAVAILABLE where the archive does not answer.
 	DownloadRecording(*DownloadRecordingRequest, grpc.ServerStreamingServer[DownloadRecordingResponse]) error
 	// GetManifest returns what the archive says of a session that is over. It only reads.
-	// NOT_FOUND where there is no such session, or it has no manifest yet; UNAVAILABLE where the archive does not answer.
+	// NOT_FOUND where there is no such session, or it has no manifest yet; DATA_LOSS where the manifest was altered; UNAVAILABLE where the
+	// archive does not answer.
 	GetManifest(context.Context, *GetManifestRequest) (*GetManifestResponse, error)
 	mustEmbedUnimplementedRecordingServiceServer()
 }
