@@ -83,7 +83,7 @@ type Config struct {
 	Patience, GiveUp time.Duration
 	// Lease is how long an encoder keeps a job without a Sync, default 30 s.
 	Lease time.Duration
-	// Encode is how mp4s are made; default preset medium, CRF 23, a keyframe at least every 10 s.
+	// Encode is how mp4s are made; default preset veryfast, CRF 23, a keyframe at least every 10 s.
 	Encode api.EncodeSettings
 	// Metrics gives plain connections to Prometheus and to whoever asks how the coordinator stands; Run closes it. nil for
 	// none.
@@ -129,7 +129,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.Lease = orDefault(c.Lease, defaultLease)
 	c.Name = orDefault(c.Name, strings.ToLower(rand.Text()))
 	c.DutyLease = orDefault(c.DutyLease, dutyLease)
-	c.Encode.Preset = orDefault(c.Encode.Preset, "medium")
+	c.Encode.Preset = orDefault(c.Encode.Preset, "veryfast")
 	c.Encode.CRF = orDefault(c.Encode.CRF, 23)
 	c.Encode.KeyframeInterval = orDefault(c.Encode.KeyframeInterval, 10*time.Second)
 	switch {

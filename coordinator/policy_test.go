@@ -223,7 +223,7 @@ func TestPolicyIsTested(t *testing.T) {
 	}
 	none := g.test(t, &recfleetv1.TestPolicyRequest{User: "ann"})
 	if s := none.GetSettings(); none.GetRule() != "" || s.GetFrameRate() != coordinator.DefaultFrameRate || s.GetSegmentLength().AsDuration() != coordinator.DefaultSegmentLength ||
-		s.GetEncode().GetCrf() != 23 || s.GetEncode().GetPreset() != "medium" {
+		s.GetEncode().GetCrf() != 23 || s.GetEncode().GetPreset() != "veryfast" {
 		t.Errorf("by the defaults %v", none)
 	}
 	if no := g.test(t, &recfleetv1.TestPolicyRequest{User: "guest-2"}).GetSettings(); no.GetRecord() || no.GetReason() == "" {

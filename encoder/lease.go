@@ -52,7 +52,7 @@ func causeToProto(c worker.Cause) recfleetv1.FailureCause {
 func resultToProto(h *held, r worker.Result) *recfleetv1.CompleteJobRequest {
 	return &recfleetv1.CompleteJobRequest{
 		JobId: h.id, Generation: h.generation, ObjectKey: h.objectKey,
-		Bytes: r.Bytes, Sha256: r.SHA256[:], FrameCount: r.Frames, Duration: durationpb.New(r.Duration),
+		Bytes: r.Bytes, Sha256: r.SHA256[:], CapturedFrameCount: r.Captured, FrameCount: r.Frames, Duration: durationpb.New(r.Duration),
 		Width: int32(r.Width), Height: int32(r.Height), Codec: "libx264", ObjectVersion: r.ObjectVersion,
 	}
 }

@@ -67,7 +67,7 @@ func (p *pool) work(working, leased context.Context, w *worker.Worker, h *held, 
 		})
 		if err == nil {
 			p.count.completed(result)
-			logger.Info("job completed", "frames", result.Frames, "bytes", result.Bytes, "took", time.Since(began).Round(time.Millisecond))
+			logger.Info("job completed", "captured", result.Captured, "frames", result.Frames, "bytes", result.Bytes, "took", time.Since(began).Round(time.Millisecond))
 			return
 		}
 	}

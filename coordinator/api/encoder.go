@@ -49,7 +49,11 @@ func (s *encoderService) CompleteJob(ctx context.Context, r *recfleetv1.Complete
 	if err := checkComplete(r); err != nil {
 		return nil, err
 	}
-	if err := s.board.Complete(ctx, r.GetJobId(), r.GetGeneration(), recordingFromProto(r)); err != nil {
+	captured := r.GetCapturedFrameCount()
+	if captured == 0 { // an encoder that leaves none out
+		captured = r.GetFrameCount()
+	}
+	if err := s.board.Complete(ctx, r.GetJobId(), r.GetGeneration(), captured, recordingFromProto(r)); err != nil {
 		return nil, err
 	}
 	return &recfleetv1.CompleteJobResponse{}, nil

@@ -321,7 +321,7 @@ func checkComplete(r *recfleetv1.CompleteJobRequest) error {
 	}
 	return first(matches("job_id", r.GetJobId(), jobID), within("generation", r.GetGeneration(), 1, 1<<62),
 		required("object_key", r.GetObjectKey(), maxObjectKey), within("bytes", r.GetBytes(), 1, 1<<62), hash("sha256", r.GetSha256()),
-		within("frame_count", r.GetFrameCount(), 1, 1<<62), duration("duration", r.GetDuration(), 0, longest+time.Hour),
+		within("frame_count", r.GetFrameCount(), 1, 1<<62), within("captured_frame_count", r.GetCapturedFrameCount(), 0, 1<<62), duration("duration", r.GetDuration(), 0, longest+time.Hour),
 		within("width", int64(r.GetWidth()), 1, maxSide), within("height", int64(r.GetHeight()), 1, maxSide),
 		text("codec", r.GetCodec(), maxName), text("ffmpeg_version", r.GetFfmpegVersion(), maxName),
 		text("encoder_version", r.GetEncoderVersion(), maxName), matches("encoder_id", r.GetEncoderId(), randomID),

@@ -52,7 +52,7 @@ type Recording struct {
 	Bytes          int64
 	SHA256         chunk.Hash
 	Width, Height  int
-	Frames         int64
+	Frames         int64 // fewer than were captured: those that are as the one before are left out
 	Duration       time.Duration
 	Codec          string
 	FFmpegVersion  string

@@ -225,14 +225,14 @@ func ObjectKey(prefix string, segment int, generation int64) string {
 	return fmt.Sprintf("%svideo-%06d.g%d.mp4", prefix, segment, generation)
 }
 
-// Complete commits an archived mp4. It is catalog.ErrLeaseLost where the lease is not, or no longer, this one, and
+// Complete commits an archived mp4 that was made of so many captured frames. It is catalog.ErrLeaseLost where the lease is not, or no longer, this one, and
 // ErrMismatch where the mp4 cannot be the segment's or is not in the archive. Idempotent for the same lease and result.
-func (b *Board) Complete(ctx context.Context, id string, generation int64, r catalog.Recording) error {
+func (b *Board) Complete(ctx context.Context, id string, generation, captured int64, r catalog.Recording) error {
 	l, err := b.cfg.Catalog.Job(ctx, id)
 	if err != nil {
 		return err
 	}
-	if err := fits(l, generation, r); err != nil {
+	if err := fits(l, generation, captured, r); err != nil {
 		return err
 	}
 	if err := b.inArchive(ctx, r); err != nil {
@@ -248,15 +248,17 @@ func (b *Board) Complete(ctx context.Context, id string, generation int64, r cat
 }
 
 // fits compares a result of a generation with its segment.
-func fits(l catalog.Leased, generation int64, r catalog.Recording) error {
+func fits(l catalog.Leased, generation, captured int64, r catalog.Recording) error {
 	want := l.Seal.End.Sub(l.Seal.Start)
 	frame := time.Second / time.Duration(max(l.FrameRate, 1))
 	const rounding = 2 * time.Millisecond // of the mp4's time base
 	switch {
 	case r.ObjectKey != ObjectKey(l.ArchivePrefix, l.Job.Segment, generation):
 		return fmt.Errorf("object_key: is not the one that was leased: %w", ErrMismatch)
-	case r.Frames != l.Seal.Frames:
-		return fmt.Errorf("frame_count: %d instead of %d: %w", r.Frames, l.Seal.Frames, ErrMismatch)
+	case captured != l.Seal.Frames:
+		return fmt.Errorf("captured_frame_count: %d instead of %d: %w", captured, l.Seal.Frames, ErrMismatch)
+	case r.Frames > captured: // the encoder has compared those that it made with those in the mp4
+		return fmt.Errorf("frame_count: %d of %d captured: %w", r.Frames, captured, ErrMismatch)
 	case r.Width != even(l.Seal.Width):
 		return fmt.Errorf("width: %d instead of %d: %w", r.Width, even(l.Seal.Width), ErrMismatch)
 	case r.Height != even(l.Seal.Height):

@@ -39,6 +39,7 @@ func TestFits(t *testing.T) {
 		Seal: catalog.Seal{Start: start, End: start.Add(10 * time.Second), Frames: 50, Width: 801, Height: 600},
 	}
 	good := catalog.Recording{ObjectKey: "a/video-000007.mp4", Frames: 50, Width: 802, Height: 600, Duration: 10 * time.Second}
+	captured := int64(50)
 	for name, test := range map[string]struct {
 		spoil func(r *catalog.Recording)
 		fits  bool
@@ -49,13 +50,16 @@ func TestFits(t *testing.T) {
 		"two longer":     {func(r *catalog.Recording) { r.Duration += 400 * time.Millisecond }, false},
 		"odd":            {func(r *catalog.Recording) { r.Width = 801 }, false},
 		"higher":         {func(r *catalog.Recording) { r.Height = 602 }, false},
-		"frame missing":  {func(r *catalog.Recording) { r.Frames = 49 }, false},
+		"still":          {func(r *catalog.Recording) { r.Frames = 6 }, true},
+		"frame missing":  {func(*catalog.Recording) { captured = 49 }, false},
+		"frame too many": {func(r *catalog.Recording) { r.Frames = 51 }, false},
 		"elsewhere":      {func(r *catalog.Recording) { r.ObjectKey = "a/video-000008.mp4" }, false},
 		"the next one's": {func(r *catalog.Recording) { r.ObjectKey = "a/video-000007.g2.mp4" }, false},
 	} {
 		r := good
+		captured = 50
 		test.spoil(&r)
-		if err := fits(l, 1, r); (err == nil) != test.fits || err != nil && !errors.Is(err, ErrMismatch) {
+		if err := fits(l, 1, captured, r); (err == nil) != test.fits || err != nil && !errors.Is(err, ErrMismatch) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -32,7 +32,7 @@ func TestWhoseFaultALimitIs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := flatFilm(64, 48, ms(0), ms(200))
 			shim(t, c.script)
-			err := Run(t.Context(), f.config(t), f.next())
+			_, err := Run(t.Context(), f.config(t), f.next())
 			if err == nil || !strings.Contains(err.Error(), c.text) || c.of != nil && !errors.Is(err, c.of) {
 				t.Errorf("error %v", err)
 			}

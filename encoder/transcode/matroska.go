@@ -41,8 +41,12 @@ const (
 	idSimpleBlock        = 0xA3
 )
 
-// tick is the resolution of the times in the stream and in the mp4.
-const tick = time.Millisecond
+// tick is the resolution of the times in the mp4. Those in the stream are twice as fine: a keyframe is asked for by a time
+// that is half a tick early, which the mp4 rounds to the right one. There is no other way to tell FFmpeg of a picture.
+const (
+	tick      = time.Millisecond
+	tickHalve = 2
+)
 
 // muxer writes pictures of one size and form as a Matroska stream.
 type muxer struct {
@@ -59,29 +63,34 @@ func newMuxer(w io.Writer, width, height int, interval time.Duration) *muxer {
 	return &muxer{w: w, head: matroskaHeader(width, height, interval), size: width * height * 3 / 2, last: -1}
 }
 
-// write sends one picture that was on screen from at on, counted from the start of the segment. Times are rounded to
-// ticks; where that makes two alike, the later one moves on by a tick, because a player needs them apart.
-func (m *muxer) write(pix []byte, at time.Duration) error {
+// write sends one picture that was on screen from at on, counted from the start of the segment, and returns its time in the
+// mp4. Times are rounded to ticks; where that makes two alike, the later one moves on by a tick, because a player needs them
+// apart. The first picture is a keyframe in any case.
+func (m *muxer) write(pix []byte, at time.Duration, key bool) (time.Duration, error) {
 	if len(pix) != m.size {
-		return fmt.Errorf("mux frame %d: %d bytes of pixels, want %d", m.frames, len(pix), m.size)
+		return 0, fmt.Errorf("mux frame %d: %d bytes of pixels, want %d", m.frames, len(pix), m.size)
 	}
 	ticks := max(int64(at.Round(tick)/tick), m.last+1)
+	stamp := tickHalve * ticks
+	if key && m.frames > 0 {
+		stamp--
+	}
 	block := []byte{0x81, 0, 0, 0x80} // track 1, time as the cluster's, keyframe
-	body := uintElement(nil, idTimestamp, uint64(ticks))
+	body := uintElement(nil, idTimestamp, uint64(stamp))
 	body = elementHead(body, idSimpleBlock, uint64(len(block)+len(pix)))
 	body = append(body, block...)
 	head := elementHead(m.head, idCluster, uint64(len(body)+len(pix)))
 	head = append(head, body...)
 	m.head = m.head[:0]
 	if _, err := m.w.Write(head); err != nil {
-		return fmt.Errorf("mux frame %d: %w", m.frames, err)
+		return 0, fmt.Errorf("mux frame %d: %w", m.frames, err)
 	}
 	if _, err := m.w.Write(pix); err != nil {
-		return fmt.Errorf("mux frame %d: %w", m.frames, err)
+		return 0, fmt.Errorf("mux frame %d: %w", m.frames, err)
 	}
 	m.last = ticks
 	m.frames++
-	return nil
+	return time.Duration(ticks) * tick, nil
 }
 
 // matroskaHeader returns everything before the first cluster, with a segment of unknown size.
@@ -94,7 +103,7 @@ func matroskaHeader(width, height int, interval time.Duration) []byte {
 	ebml = uintElement(ebml, idDocTypeVersion, 4)
 	ebml = uintElement(ebml, idDocTypeReadVersion, 2)
 
-	info := uintElement(nil, idTimestampScale, uint64(tick))
+	info := uintElement(nil, idTimestampScale, uint64(tick/tickHalve))
 	info = element(info, idMuxingApp, []byte("recfleet"))
 	info = element(info, idWritingApp, []byte("recfleet"))
 

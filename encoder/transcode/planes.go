@@ -1,6 +1,7 @@
 package transcode
 
 import (
+	"bytes"
 	"encoding/binary"
 	"image"
 )
@@ -11,11 +12,12 @@ type planes struct {
 	pix           []byte
 	width, height int // of the desktop
 	evenW, evenH  int
+	row           []byte // two rows of luma and one of each chroma, just converted
 }
 
 func newPlanes(width, height int) *planes {
 	w, h := (width+1)&^1, (height+1)&^1
-	return &planes{pix: make([]byte, w*h*3/2), width: width, height: height, evenW: w, evenH: h}
+	return &planes{pix: make([]byte, w*h*3/2), width: width, height: height, evenW: w, evenH: h, row: make([]byte, 3*w)}
 }
 
 // BT.709 with limited range (ITU-R BT.709-6, items 3.2 to 3.4 and 4.6), in 16-bit fixed point. The weights of luma add up
@@ -39,38 +41,55 @@ const (
 	chromaZero = 128*fixed + fixed/2
 )
 
-// convert brings the part of the picture that lies in r up to date from the desktop's BGR0 pixels. A missing last column
-// or row of an odd size repeats the one before it, so that no other color bleeds into the edge.
-func (p *planes) convert(bgr0 []byte, r image.Rectangle) {
+// convert brings the part of the picture that lies in r up to date from the desktop's BGR0 pixels, and reports whether that
+// changed anything. A missing last column or row of an odd size repeats the one before it, so that no other color bleeds
+// into the edge.
+func (p *planes) convert(bgr0 []byte, r image.Rectangle) bool {
 	r = r.Intersect(image.Rect(0, 0, p.width, p.height))
 	if r.Empty() {
-		return
+		return false
 	}
 	x0, x1 := r.Min.X&^1, (r.Max.X+1)&^1
 	y0, y1 := r.Min.Y&^1, (r.Max.Y+1)&^1
 	stride := p.width * 4
 	chroma := p.pix[p.evenW*p.evenH:]
 	cbPlane, crPlane := chroma[:len(chroma)/2], chroma[len(chroma)/2:]
+	// Rows are converted aside, where they stay in the cache, and compared: what is the same need not be encoded.
+	n := x1 - x0
+	luma0, luma1, cb, cr := p.row[:n], p.row[n:2*n], p.row[2*n:2*n+n/2], p.row[2*n+n/2:3*n]
+	whole := min(x1, p.width&^1) - x0
+	changed := false
 	for y := y0; y < y1; y += 2 {
-		top := bgr0[y*stride : (y+1)*stride]
+		top := bgr0[y*stride+x0*4 : (y+1)*stride]
 		bottom := top
 		if y+1 < p.height {
-			bottom = bgr0[(y+1)*stride : (y+2)*stride]
+			bottom = bgr0[(y+1)*stride+x0*4 : (y+2)*stride]
 		}
-		luma0 := p.pix[y*p.evenW : (y+1)*p.evenW]
-		luma1 := p.pix[(y+1)*p.evenW : (y+2)*p.evenW]
-		at := y / 2 * (p.evenW / 2)
-		cbRow, crRow := cbPlane[at:at+p.evenW/2], crPlane[at:at+p.evenW/2]
-		whole := min(x1, p.width&^1)
-		convertPairs(top[x0*4:whole*4], bottom[x0*4:whole*4], luma0[x0:whole], luma1[x0:whole], cbRow[x0/2:whole/2], crRow[x0/2:whole/2])
-		if whole < x1 { // the last column of an odd width
+		convertPairs(top[:whole*4], bottom[:whole*4], luma0, luma1, cb, cr)
+		if whole < n { // the last column of an odd width
 			a := uint64(binary.LittleEndian.Uint32(top[whole*4:])) * (1<<32 + 1)
 			b := uint64(binary.LittleEndian.Uint32(bottom[whole*4:])) * (1<<32 + 1)
 			luma0[whole], luma0[whole+1] = lumaOf(uint32(a)), lumaOf(uint32(a))
 			luma1[whole], luma1[whole+1] = lumaOf(uint32(b)), lumaOf(uint32(b))
-			cbRow[whole/2], crRow[whole/2] = chromaOf(a, b)
+			cb[whole/2], cr[whole/2] = chromaOf(a, b)
 		}
+		at, half := y*p.evenW+x0, y/2*(p.evenW/2)+x0/2
+		changed = update(p.pix[at:], luma0) || changed
+		changed = update(p.pix[at+p.evenW:], luma1) || changed
+		changed = update(cbPlane[half:], cb) || changed
+		changed = update(crPlane[half:], cr) || changed
 	}
+	return changed
+}
+
+// update brings the beginning of to to what row is and reports whether it was anything else.
+func update(to, row []byte) bool {
+	to = to[:len(row)]
+	if bytes.Equal(to, row) {
+		return false
+	}
+	copy(to, row)
+	return true
 }
 
 // convertPairs converts two rows of an even number of pixels. Its shape lets the compiler leave out the bounds checks.

@@ -2,9 +2,9 @@
 // makes H.264 of them, and a fragmented mp4 file goes out.
 //
 // FFmpeg gets planar pictures over a pipe, in a Matroska stream of our own making: nothing that came from a desktop reaches
-// a demuxer, a decoder, a path or a command line. Every picture becomes one frame at its own time. No more than two
-// pictures are in memory here, however long the segment. FFmpeg's exit code is not believed alone: any message of an error
-// is a failure too.
+// a demuxer, a decoder, a path or a command line. A picture becomes a frame at its own time where the desktop has changed,
+// and every few seconds where it has not. No more than two pictures are in memory here, however long the segment. FFmpeg's
+// exit code is not believed alone: any message of an error is a failure too, and Run says which frames the mp4 must hold.
 package transcode
 
 import (
@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"io"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -53,8 +52,8 @@ type Config struct {
 	// no browser plays.
 	Preset string
 	CRF    int
-	// KeyframeInterval is the largest time between keyframes, as far as there are pictures.
-	KeyframeInterval time.Duration
+	// KeyframeInterval is the largest time between keyframes, and StillInterval between frames, as far as there are pictures.
+	KeyframeInterval, StillInterval time.Duration
 	// Stall is how long FFmpeg may take for one picture, and for the end.
 	Stall time.Duration
 	// Path is the file to write.
@@ -79,6 +78,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("constant rate factor %d is out of bounds", c.CRF)
 	case c.KeyframeInterval < time.Second || c.KeyframeInterval > time.Hour:
 		return fmt.Errorf("keyframe interval %v is out of bounds", c.KeyframeInterval)
+	case c.StillInterval < time.Second || c.StillInterval > c.KeyframeInterval:
+		return fmt.Errorf("interval of still frames %v is out of bounds", c.StillInterval)
 	case c.Stall <= 0:
 		return fmt.Errorf("stall limit %v is out of bounds", c.Stall)
 	}
@@ -104,18 +105,27 @@ type Picture struct {
 	Changed []image.Rectangle
 }
 
+// Frame is one of the mp4.
+type Frame struct {
+	At  time.Duration
+	Key bool
+}
+
+// Made is what an mp4 must hold, every frame of it in order; where FFmpeg makes more keyframes than were asked for, it may.
+type Made struct{ Frames []Frame }
+
 // niceness lets everything else on the host go first: encoding can wait, capture and the broker cannot.
 const niceness = 10
 
 // Run makes the mp4 from the pictures that next returns until it returns io.EOF, and blocks until FFmpeg is gone. An error
 // of next comes back wrapped. When ctx ends, FFmpeg is killed and the error is ctx's cause.
-func Run(ctx context.Context, cfg Config, next func() (Picture, error)) error {
+func Run(ctx context.Context, cfg Config, next func() (Picture, error)) (Made, error) {
 	if err := cfg.Validate(); err != nil {
-		return fmt.Errorf("transcode: %w", err)
+		return Made{}, fmt.Errorf("transcode: %w", err)
 	}
 	p, err := ffmpeg.Start(ffmpeg.Config{Args: arguments(cfg), Stdin: true, Nice: niceness, Limits: limits(cfg), Offline: true, Logger: cfg.Logger})
 	if err != nil {
-		return fmt.Errorf("transcode: %w: %w", ErrMissing, err)
+		return Made{}, fmt.Errorf("transcode: %w: %w", ErrMissing, err)
 	}
 	var stalled atomic.Bool
 	watchdog := time.AfterFunc(cfg.Stall, func() {
@@ -125,7 +135,10 @@ func Run(ctx context.Context, cfg Config, next func() (Picture, error)) error {
 	defer watchdog.Stop()
 	defer context.AfterFunc(ctx, p.Kill)()
 
-	f := feeder{cfg: cfg, planes: newPlanes(cfg.Width, cfg.Height), watchdog: watchdog}
+	f := feeder{
+		cfg: cfg, planes: newPlanes(cfg.Width, cfg.Height), watchdog: watchdog,
+		pace: pace{keyframes: cfg.KeyframeInterval, still: cfg.StillInterval},
+	}
 	f.muxer = newMuxer(p.Stdin(), f.planes.evenW, f.planes.evenH, time.Second/time.Duration(cfg.FrameRate))
 	feedErr := f.feed(next)
 	var writeErr *writeError
@@ -135,87 +148,35 @@ func Run(ctx context.Context, cfg Config, next func() (Picture, error)) error {
 	watchdog.Reset(cfg.Stall)
 	closeErr := p.Stdin().Close()
 	exit, waitErr := p.Wait()
+	if feedErr != nil && writeErr == nil && ctx.Err() == nil {
+		return Made{}, fmt.Errorf("transcode: %w", feedErr)
+	}
+	if err := judge(ctx, exit, errors.Join(feedErr, closeErr, waitErr), stalled.Load()); err != nil {
+		return Made{}, fmt.Errorf("transcode: after frame %d: %w", len(f.frames), err)
+	}
+	return Made{Frames: f.frames}, nil
+}
 
+// judge says what the end of FFmpeg means; feedErr is what went wrong on this side of its pipes.
+func judge(ctx context.Context, exit ffmpeg.Exit, feedErr error, stalled bool) error {
 	switch {
 	case ctx.Err() != nil:
-		return fmt.Errorf("transcode: %w", context.Cause(ctx))
-	case feedErr != nil && writeErr == nil:
-		return fmt.Errorf("transcode: %w", feedErr)
-	case stalled.Load():
-		return fmt.Errorf("transcode: ffmpeg made no progress for %v after frame %d", cfg.Stall, f.muxer.frames)
+		return context.Cause(ctx)
+	case stalled:
+		return errors.New("ffmpeg made no progress")
 	case exit.Limit != "":
-		return fmt.Errorf("transcode: ffmpeg ended after frame %d with %v", f.muxer.frames, exit)
+		return fmt.Errorf("ffmpeg ended with %v", exit)
 	case errors.Is(feedErr, syscall.ENOSPC), strings.Contains(exit.Stderr, noSpaceMessage):
-		return fmt.Errorf("transcode: %w", ErrNoSpace)
+		return ErrNoSpace
 	case ffmpeg.RefusedMemory(exit):
-		return fmt.Errorf("transcode: %w: %v", ErrNoMemory, exit)
+		return fmt.Errorf("%w: %v", ErrNoMemory, exit)
 	case exit.Signal == syscall.SIGKILL.String(), exit.Signal == syscall.SIGTERM.String():
-		return fmt.Errorf("transcode: %w: signal %s after frame %d", ErrKilled, exit.Signal, f.muxer.frames)
+		return fmt.Errorf("%w: signal %s", ErrKilled, exit.Signal)
 	case exit.Code != 0, exit.Stderr != "":
-		return fmt.Errorf("transcode: ffmpeg ended after frame %d with %v", f.muxer.frames, exit)
+		return fmt.Errorf("ffmpeg ended with %v", exit)
 	}
-	if err := errors.Join(feedErr, closeErr, waitErr); err != nil {
-		return fmt.Errorf("transcode: %w", err)
-	}
-	return nil
+	return feedErr
 }
 
 // noSpaceMessage is how the C library words ENOSPC.
 const noSpaceMessage = "No space left on device"
-
-// feeder hands pictures to FFmpeg.
-type feeder struct {
-	cfg      Config
-	planes   *planes
-	muxer    *muxer
-	watchdog *time.Timer
-}
-
-// writeError is a failure of the pipe to FFmpeg, behind which is mostly a failure of FFmpeg.
-type writeError struct{ error }
-
-func (e *writeError) Unwrap() error { return e.error }
-
-// feed sends pictures until io.EOF. The watchdog runs only while FFmpeg is waited for.
-func (f *feeder) feed(next func() (Picture, error)) error {
-	last := time.Duration(-1)
-	for {
-		f.watchdog.Stop()
-		pic, err := next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return err
-		}
-		switch {
-		case f.muxer.frames == f.cfg.Frames:
-			return fmt.Errorf("more than the %d frames that were to come", f.cfg.Frames)
-		case len(pic.Pix) != f.cfg.Width*f.cfg.Height*4:
-			return fmt.Errorf("frame %d has %d bytes of pixels", f.muxer.frames, len(pic.Pix))
-		case pic.At <= last, f.muxer.frames == 0 && pic.At != 0, pic.At > f.cfg.Duration:
-			return fmt.Errorf("frame %d at %v is out of order", f.muxer.frames, pic.At)
-		}
-		last = pic.At
-		f.update(pic)
-		f.watchdog.Reset(f.cfg.Stall)
-		if err := f.muxer.write(f.planes.pix, pic.At); err != nil {
-			return &writeError{err}
-		}
-	}
-	if f.muxer.frames != f.cfg.Frames {
-		return fmt.Errorf("%d frames came instead of %d", f.muxer.frames, f.cfg.Frames)
-	}
-	return nil
-}
-
-func (f *feeder) update(pic Picture) {
-	switch {
-	case f.muxer.frames == 0, !pic.Same && pic.Changed == nil:
-		f.planes.convert(pic.Pix, image.Rect(0, 0, f.cfg.Width, f.cfg.Height))
-	case !pic.Same:
-		for _, r := range pic.Changed {
-			f.planes.convert(pic.Pix, r)
-		}
-	}
-}

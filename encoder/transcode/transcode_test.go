@@ -45,7 +45,7 @@ func flatFilm(width, height int, at ...time.Duration) film {
 func (f film) config(t *testing.T) Config {
 	return Config{
 		Width: f.width, Height: f.height, Frames: int64(len(f.at)), Duration: f.at[len(f.at)-1] + 200*time.Millisecond,
-		FrameRate: 5, Preset: "veryfast", CRF: 12, KeyframeInterval: 10 * time.Second, Stall: time.Minute,
+		FrameRate: 5, Preset: "veryfast", CRF: 12, KeyframeInterval: 10 * time.Second, StillInterval: 2 * time.Second, Stall: time.Minute,
 		Path: filepath.Join(t.TempDir(), "out.mp4"), Logger: hclog.NewNullLogger(),
 	}
 }
@@ -137,7 +137,7 @@ func TestTimesSizesAndPicturesAreKept(t *testing.T) {
 			f := flatFilm(size.X, size.Y, at...)
 			cfg := f.config(t)
 			cfg.Duration = at[len(at)-1] + 777*time.Millisecond
-			if err := Run(t.Context(), cfg, f.next()); err != nil {
+			if _, err := Run(t.Context(), cfg, f.next()); err != nil {
 				t.Fatal(err)
 			}
 			evenW, evenH := (size.X+1)&^1, (size.Y+1)&^1
@@ -181,7 +181,7 @@ func TestKeyframesAreNotTooManyAfterAStillStretch(t *testing.T) {
 		f.at, f.pix = append(f.at, at), append(f.pix, make([]byte, 64*48*4))
 	}
 	cfg := f.config(t)
-	if err := Run(t.Context(), cfg, f.next()); err != nil {
+	if _, err := Run(t.Context(), cfg, f.next()); err != nil {
 		t.Fatal(err)
 	}
 	_, keys := packets(t, cfg.Path)
@@ -199,7 +199,7 @@ func TestKeyframesAreNotTooManyAfterAStillStretch(t *testing.T) {
 func TestFramesWithinOneMillisecondStayApart(t *testing.T) {
 	f := flatFilm(16, 16, 0, 100*time.Microsecond, 200*time.Microsecond, ms(200))
 	cfg := f.config(t)
-	if err := Run(t.Context(), cfg, f.next()); err != nil {
+	if _, err := Run(t.Context(), cfg, f.next()); err != nil {
 		t.Fatal(err)
 	}
 	pts, _ := packets(t, cfg.Path)
@@ -213,7 +213,7 @@ func TestTheSameSegmentMakesTheSameFile(t *testing.T) {
 	var files [][]byte
 	for range 2 {
 		cfg := f.config(t)
-		if err := Run(t.Context(), cfg, f.next()); err != nil {
+		if _, err := Run(t.Context(), cfg, f.next()); err != nil {
 			t.Fatal(err)
 		}
 		raw, err := os.ReadFile(cfg.Path)
@@ -240,11 +240,11 @@ func TestOnlyWhatChangedIsConverted(t *testing.T) {
 	}
 	f.pix[2] = f.pix[1]
 	whole, parts := f.config(t), f.config(t)
-	if err := Run(t.Context(), whole, f.next()); err != nil {
+	if _, err := Run(t.Context(), whole, f.next()); err != nil {
 		t.Fatal(err)
 	}
 	next, n := f.next(), 0
-	if err := Run(t.Context(), parts, func() (Picture, error) {
+	if _, err := Run(t.Context(), parts, func() (Picture, error) {
 		p, err := next()
 		switch n {
 		case 1:
@@ -294,7 +294,7 @@ func TestPicturesThatAreNotAsAnnounced(t *testing.T) {
 			if c.next != nil {
 				next = c.next
 			}
-			if err := Run(t.Context(), cfg, next); err == nil || !strings.Contains(err.Error(), c.want) {
+			if _, err := Run(t.Context(), cfg, next); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error %v, want %q", err, c.want)
 			}
 		})
@@ -339,7 +339,7 @@ func TestFFmpegThatMisbehaves(t *testing.T) {
 			if name == "hangs" {
 				cfg.Stall = ms(300)
 			}
-			err := Run(t.Context(), cfg, f.next())
+			_, err := Run(t.Context(), cfg, f.next())
 			if err == nil || !strings.Contains(err.Error(), c.want) || c.is != nil && !errors.Is(err, c.is) {
 				t.Errorf("error %v, want %q, %v", err, c.want, c.is)
 			}
@@ -356,7 +356,7 @@ func TestFullDisk(t *testing.T) {
 	f := flatFilm(640, 480, 0, ms(200), ms(400))
 	cfg := f.config(t)
 	cfg.Path = "/dev/full"
-	if err := Run(t.Context(), cfg, f.next()); !errors.Is(err, ErrNoSpace) {
+	if _, err := Run(t.Context(), cfg, f.next()); !errors.Is(err, ErrNoSpace) {
 		t.Errorf("error %v", err)
 	}
 }
@@ -364,7 +364,7 @@ func TestFullDisk(t *testing.T) {
 func TestFFmpegIsMissing(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	f := flatFilm(16, 16, 0)
-	if err := Run(t.Context(), f.config(t), f.next()); !errors.Is(err, ErrMissing) {
+	if _, err := Run(t.Context(), f.config(t), f.next()); !errors.Is(err, ErrMissing) {
 		t.Errorf("error %v", err)
 	}
 }
@@ -377,7 +377,7 @@ func TestEndOfContextStopsFFmpeg(t *testing.T) {
 			ctx, cancel := context.WithCancelCause(t.Context())
 			f := flatFilm(16, 16, 0, ms(200))
 			next := f.next()
-			err := Run(ctx, f.config(t), func() (Picture, error) {
+			_, err := Run(ctx, f.config(t), func() (Picture, error) {
 				p, err := next()
 				if err != nil {
 					cancel(lost)

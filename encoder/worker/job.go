@@ -66,7 +66,8 @@ func (j Job) Validate() error {
 type Result struct {
 	Bytes         int64
 	SHA256        [32]byte
-	Frames        int64
+	Captured      int64 // frames that were decoded
+	Frames        int64 // in the mp4
 	Duration      time.Duration
 	Width, Height int
 	// ObjectVersion is the archive's id of the object, where it keeps versions.

@@ -76,10 +76,11 @@ func (w *Worker) run(ctx context.Context, job Job, progress func(frames int64)) 
 		}
 	}()
 	path := filepath.Join(dir, "video.mp4")
-	if err := w.encode(ctx, job, path, progress); err != nil {
+	made, err := w.encode(ctx, job, path, progress)
+	if err != nil {
 		return Result{}, err
 	}
-	result, err := probe(ctx, job, path)
+	result, err := probe(ctx, job, made, path)
 	if err != nil {
 		return Result{}, err
 	}
@@ -87,10 +88,11 @@ func (w *Worker) run(ctx context.Context, job Job, progress func(frames int64)) 
 }
 
 // encode runs the stages from the bus to the work file.
-func (w *Worker) encode(ctx context.Context, job Job, path string, progress func(frames int64)) error {
+func (w *Worker) encode(ctx context.Context, job Job, path string, progress func(frames int64)) (transcode.Made, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, pipe := io.Pipe()
+	var made transcode.Made
 	var fetchErr, transcodeErr error
 	var stages sync.WaitGroup
 	stages.Go(func() {
@@ -107,7 +109,7 @@ func (w *Worker) encode(ctx context.Context, job Job, path string, progress func
 		cancel()
 	})
 	stages.Go(func() {
-		transcodeErr = w.transcode(ctx, job, stream, path, progress)
+		made, transcodeErr = w.transcode(ctx, job, stream, path, progress)
 		stream.CloseWithError(errStreamLeft)
 		if transcodeErr != nil {
 			cancel()
@@ -115,37 +117,38 @@ func (w *Worker) encode(ctx context.Context, job Job, path string, progress func
 	})
 	stages.Wait()
 	if fetchErr != nil { // then transcode's is only its echo
-		return fetchErr
+		return made, fetchErr
 	}
-	return transcodeErr
+	return made, transcodeErr
 }
 
 // errStreamLeft is what fetch sees when nobody reads any more.
 var errStreamLeft = errors.New("stream is not read any more")
 
-func (w *Worker) transcode(ctx context.Context, job Job, stream io.Reader, path string, progress func(frames int64)) error {
+func (w *Worker) transcode(ctx context.Context, job Job, stream io.Reader, path string, progress func(frames int64)) (transcode.Made, error) {
 	s := job.Source
 	p := pictures{source: s, stream: stream, progress: progress}
-	err := transcode.Run(ctx, transcode.Config{
+	made, err := transcode.Run(ctx, transcode.Config{
 		Width: s.Width, Height: s.Height, Frames: s.Frames, Duration: s.Duration,
 		FrameRate: job.Settings.FrameRate, Preset: job.Settings.Preset, CRF: job.Settings.CRF,
-		KeyframeInterval: job.Settings.KeyframeInterval, Stall: w.cfg.Stall, Path: path, Logger: w.cfg.Logger,
+		KeyframeInterval: job.Settings.KeyframeInterval, StillInterval: stillInterval, Stall: w.cfg.Stall, Path: path, Logger: w.cfg.Logger,
 	}, p.next)
 	var known *Failure
 	switch {
 	case err == nil:
-		return nil
+		return made, nil
 	case errors.As(err, &known):
-		return known
+		return made, known
 	case errors.Is(err, transcode.ErrMissing), errors.Is(err, transcode.ErrNoSpace), errors.Is(err, transcode.ErrKilled),
 		errors.Is(err, transcode.ErrNoMemory):
-		return &Failure{Encoder, err}
+		return made, &Failure{Encoder, err}
 	}
-	return &Failure{Content, err}
+	return made, &Failure{Content, err}
 }
 
-// probe looks at the mp4 as a stranger would and compares it with what was announced.
-func probe(ctx context.Context, job Job, path string) (Result, error) {
+// probe looks at the mp4 as a stranger would and compares it with what was announced and what was handed to FFmpeg: the mp4
+// holds these frames, each at its time, and no other.
+func probe(ctx context.Context, job Job, made transcode.Made, path string) (Result, error) {
 	m, err := ffmpeg.Probe(ctx, path)
 	switch {
 	case errors.Is(err, ffmpeg.ErrNotInstalled):
@@ -160,14 +163,19 @@ func probe(ctx context.Context, job Job, path string) (Result, error) {
 		return Result{}, failure(Content, "probe mp4: it is %s in %s", m.Codec, m.PixelFormat)
 	case m.Width != width || m.Height != height:
 		return Result{}, failure(Content, "probe mp4: it is %dx%d instead of %dx%d", m.Width, m.Height, width, height)
-	case m.Frames != s.Frames:
-		return Result{}, failure(Content, "probe mp4: it has %d frames instead of %d", m.Frames, s.Frames)
+	case m.Frames != int64(len(made.Frames)):
+		return Result{}, failure(Content, "probe mp4: it has %d frames instead of %d", m.Frames, len(made.Frames))
 	case m.Start != 0:
 		return Result{}, failure(Content, "probe mp4: it starts at %v", m.Start)
 	case (m.Duration - s.Duration).Abs() > interval:
 		return Result{}, failure(Content, "probe mp4: it lasts %v instead of %v", m.Duration, s.Duration)
 	}
-	return Result{Frames: m.Frames, Duration: m.Duration, Width: m.Width, Height: m.Height}, nil
+	for i, f := range made.Frames {
+		if p := m.Packets[i]; p.At != f.At || f.Key && !p.Key {
+			return Result{}, failure(Content, "probe mp4: frame %d is at %v (keyframe: %t) instead of %v (%t)", i, p.At, p.Key, f.At, f.Key)
+		}
+	}
+	return Result{Captured: s.Frames, Frames: m.Frames, Duration: m.Duration, Width: m.Width, Height: m.Height}, nil
 }
 
 // archive puts the mp4 under its key. The file was just written and is read twice: for its hash and by the archive.
@@ -194,3 +202,6 @@ func (w *Worker) archive(ctx context.Context, job Job, path string, result Resul
 	result.ObjectVersion = info.Version
 	return result, nil
 }
+
+// stillInterval is how long one frame stands at most: players seek and show the clock by frames.
+const stillInterval = 2 * time.Second

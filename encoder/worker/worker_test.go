@@ -191,11 +191,13 @@ func TestJobIsDone(t *testing.T) {
 			if err != nil || result.Bytes != int64(len(mp4)) || result.SHA256 != sha256.Sum256(mp4) {
 				t.Errorf("archived %d bytes, result %+v, %v", len(mp4), result, err)
 			}
-			if result.Frames != 20 || result.Width != (size[0]+1)&^1 || result.Height != (size[1]+1)&^1 ||
+			if result.Captured != 20 || result.Width != (size[0]+1)&^1 || result.Height != (size[1]+1)&^1 ||
 				(result.Duration-r.job.Source.Duration).Abs() > time.Millisecond {
 				t.Errorf("result %+v", result)
 			}
-			r.compare(t, mp4)
+			if got := r.compare(t, mp4); result.Frames != int64(got) {
+				t.Errorf("result says %d frames, there are %d", result.Frames, got)
+			}
 			entries, err := os.ReadDir(f.workDir)
 			if err != nil || len(entries) != 0 {
 				t.Errorf("work directory holds %v, %v", entries, err)
@@ -207,8 +209,9 @@ func TestJobIsDone(t *testing.T) {
 	}
 }
 
-// compare decodes the mp4 and holds times and pictures against what was on screen.
-func (r *recorded) compare(t *testing.T, mp4 []byte) {
+// compare decodes the mp4 and holds against it what was on screen at every time at which a picture was taken. It returns the
+// number of its frames: there is one for each picture that differs from the one before, at its time, and few others.
+func (r *recorded) compare(t *testing.T, mp4 []byte) int {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "x.mp4")
 	if err := os.WriteFile(path, mp4, 0o600); err != nil {
@@ -225,15 +228,25 @@ func (r *recorded) compare(t *testing.T, mp4 []byte) {
 		}
 	}
 	raw := output(t, "-i", path, "-fps_mode", "passthrough", "-enc_time_base", "1/1000", "-vf", "scale=flags=accurate_rnd+full_chroma_int,format=bgr0", "-f", "rawvideo", "pipe:1")
-	if len(times) != len(r.at) || len(raw) != len(r.at)*evenW*evenH*4 {
-		t.Fatalf("%d times, %d bytes of pictures for %d frames", len(times), len(raw), len(r.at))
+	if len(raw) != len(times)*evenW*evenH*4 {
+		t.Fatalf("%d times, %d bytes of pictures", len(times), len(raw))
 	}
+	shown, kept := -1, 0
 	for i := range r.at {
-		if (times[i] - r.at[i]).Abs() > time.Millisecond {
-			t.Errorf("frame %d is at %v, want %v", i, times[i], r.at[i])
+		if i == 0 || i == len(r.at)-1 || !bytes.Equal(r.pix[i], r.pix[i-1]) {
+			kept++
+			if shown+1 == len(times) || times[shown+1] != r.at[i].Round(time.Millisecond) {
+				t.Fatalf("frame %d at %v is not in the mp4: %v", i, r.at[i], times)
+			}
+		}
+		for shown+1 < len(times) && times[shown+1] <= r.at[i]+time.Millisecond/2 {
+			shown++
+		}
+		if age := r.at[i] - times[shown]; age > stillInterval {
+			t.Errorf("at frame %d the one that is shown is %v old", i, age)
 		}
 		// The luma of text and edges is kept, its color only by halves: compare brightness.
-		got := raw[i*evenW*evenH*4:]
+		got := raw[shown*evenW*evenH*4:]
 		var sum float64
 		for y := range s.Height {
 			for x := range s.Width {
@@ -245,6 +258,10 @@ func (r *recorded) compare(t *testing.T, mp4 []byte) {
 			t.Errorf("frame %d: mean square error of luma %.1f", i, mean)
 		}
 	}
+	if len(times) > kept+2 { // those that end a still stretch before the 7 s
+		t.Errorf("%d frames where %d pictures differ", len(times), kept)
+	}
+	return len(times)
 }
 
 func luma(p []byte) float64 {
@@ -438,7 +455,7 @@ func shim(t *testing.T, program, script string) {
 func TestFFmpegThatCheatsArchivesNothing(t *testing.T) {
 	for name, c := range map[string]struct{ script, text string }{
 		"crashes":       {"head -c 1000 >/dev/null; kill -SEGV $$", "segmentation fault"},
-		"drops a frame": {`exec REAL -nostdin -v error -f matroska -i pipe:0 -frames:v 9 -fps_mode passthrough -c:v libx264 -pix_fmt yuv420p -bf 0 -f mp4 "$(eval echo \${$#} | sed s/^file://)"`, "9 frames instead of 10"},
+		"drops a frame": {`exec REAL -nostdin -v error -f matroska -i pipe:0 -vf "select=not(eq(n\\,3))" -fps_mode passthrough -enc_time_base 1/2000 -c:v libx264 -pix_fmt yuv420p -bf 0 -f mp4 "$(eval echo \${$#} | sed s/^file://)"`, "frames instead of"},
 		"writes none":   {"exec cat >/dev/null", "No such file"},
 		"writes text":   {`cat >/dev/null; eval last=\${$#}; echo hello >"${last#file:}"`, "Invalid data"},
 		"wrong times":   {`eval last=\${$#}; exec REAL -nostdin -v error -f matroska -i pipe:0 -fps_mode passthrough -vf setpts=N -enc_time_base 1/1000 -c:v libx264 -pix_fmt yuv420p -bf 0 -f mp4 "$last"`, "lasts"},

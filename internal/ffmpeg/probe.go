@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -21,18 +20,25 @@ type Media struct {
 	Width       int
 	Height      int
 	// Frames is the number of packets in the video stream, one a frame.
-	Frames int64
+	Frames  int64
+	Packets []Packet
 	// Duration is from the start of the first frame to the end of the last.
 	Duration time.Duration
 	// Start is the time stamp of the first frame.
 	Start time.Duration
 }
 
+// Packet is one of the video stream, in the order of the file.
+type Packet struct {
+	At  time.Duration // its presentation time
+	Key bool
+}
+
 // Probe reads the file at path to its end with ffprobe. It fails where the file is unreadable, has another number of
 // streams than one, or ffprobe has anything to complain about.
 func Probe(ctx context.Context, path string) (Media, error) {
 	out, err := run(ctx, "ffprobe", "-v", "error", "-protocol_whitelist", "file",
-		"-count_packets", "-show_streams", "-show_format", "-of", "json", "-i", "file:"+path)
+		"-show_entries", "packet=pts_time,flags", "-show_streams", "-show_format", "-of", "json", "-i", "file:"+path)
 	if err != nil {
 		return Media{}, fmt.Errorf("probe %s: %w", path, err)
 	}
@@ -45,13 +51,16 @@ func Probe(ctx context.Context, path string) (Media, error) {
 
 func parseProbe(out []byte) (Media, error) {
 	var answer struct {
+		Packets []struct {
+			Time  string `json:"pts_time"`
+			Flags string `json:"flags"`
+		} `json:"packets"`
 		Streams []struct {
 			CodecType string `json:"codec_type"`
 			CodecName string `json:"codec_name"`
 			PixFmt    string `json:"pix_fmt"`
 			Width     int    `json:"width"`
 			Height    int    `json:"height"`
-			Packets   string `json:"nb_read_packets"`
 			StartTime string `json:"start_time"`
 		} `json:"streams"`
 		Format struct {
@@ -66,11 +75,18 @@ func parseProbe(out []byte) (Media, error) {
 	}
 	s := answer.Streams[0]
 	m := Media{Codec: s.CodecName, PixelFormat: s.PixFmt, Width: s.Width, Height: s.Height}
-	var err, err2, err3 error
-	m.Frames, err = strconv.ParseInt(s.Packets, 10, 64)
-	m.Duration, err2 = parseSeconds(answer.Format.Duration)
-	m.Start, err3 = parseSeconds(s.StartTime)
-	return m, errors.Join(err, err2, err3)
+	m.Frames = int64(len(answer.Packets))
+	for i, p := range answer.Packets {
+		at, err := parseSeconds(p.Time)
+		if err != nil {
+			return m, fmt.Errorf("time of packet %d: %w", i, err)
+		}
+		m.Packets = append(m.Packets, Packet{At: at, Key: strings.HasPrefix(p.Flags, "K")})
+	}
+	var err, err2 error
+	m.Duration, err = parseSeconds(answer.Format.Duration)
+	m.Start, err2 = parseSeconds(s.StartTime)
+	return m, errors.Join(err, err2)
 }
 
 func parseSeconds(s string) (time.Duration, error) {

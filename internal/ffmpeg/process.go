@@ -68,6 +68,8 @@ type Exit struct {
 	Limit Limit
 	// Stderr is the end of what it wrote there.
 	Stderr string
+	// CPU is the processor time that it took, user and system.
+	CPU time.Duration
 }
 
 // String describes the exit in one line.
@@ -212,7 +214,10 @@ func (p *Process) Wait() (Exit, error) {
 	p.stopped.Wait()
 	p.closePipes()
 
-	exit := Exit{Code: p.cmd.ProcessState.ExitCode(), Stderr: p.stderr.String()}
+	exit := Exit{
+		Code: p.cmd.ProcessState.ExitCode(), Stderr: p.stderr.String(),
+		CPU: p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime(),
+	}
 	if status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 		exit.Signal = status.Signal().String()
 	}

@@ -114,7 +114,7 @@ type Segment struct {
 	End           time.Time `json:"end_time"`
 	Width         int       `json:"width"`
 	Height        int       `json:"height"`
-	Frames        int64     `json:"frames"`
+	Frames        int64     `json:"frames"` // captured, identical ones included
 	Chunks        int       `json:"chunks"`
 	CapturedBytes int64     `json:"captured_bytes"`
 	ChainStart    string    `json:"chain_start,omitempty"`
@@ -131,7 +131,7 @@ type Object struct {
 	SHA256          string  `json:"sha256"`
 	Width           int     `json:"width"`
 	Height          int     `json:"height"`
-	Frames          int64   `json:"frames"`
+	Frames          int64   `json:"frames"` // less than the segment's: those that are as the one before are left out
 	DurationSeconds float64 `json:"duration_seconds"`
 	Codec           string  `json:"codec"`
 	FFmpegVersion   string  `json:"ffmpeg_version"`

@@ -26,7 +26,8 @@ type segment struct {
 	stretch
 	Number        int
 	Width, Height int // of the desktop
-	Frames        int64
+	Captured      int64
+	Frames        int64 // in the mp4
 	Path          string
 }
 
@@ -91,7 +92,7 @@ func waitForCompleteBy(t *testing.T, ask func() string) session {
 		}
 		s.Segments = append(s.Segments, segment{
 			stretch: stretch{g.GetStartTime().AsTime(), g.GetEndTime().AsTime()}, Number: int(g.GetNumber()),
-			Width: int(g.GetWidth()), Height: int(g.GetHeight()), Frames: g.GetFrameCount(),
+			Width: int(g.GetWidth()), Height: int(g.GetHeight()), Captured: g.GetFrameCount(), Frames: g.GetRecording().GetFrameCount(),
 			Path: strings.TrimPrefix(g.GetRecording().GetLocation(), "file://"),
 		})
 	}
@@ -138,6 +139,9 @@ func readCounters(t *testing.T, s session) []picture {
 		}
 		if int64(len(pictures)) != g.Frames {
 			t.Errorf("segment %d has %d pictures, its record says %d", g.Number, len(pictures), g.Frames)
+		}
+		if g.Frames > g.Captured {
+			t.Errorf("segment %d has %d pictures, only %d were captured", g.Number, g.Frames, g.Captured)
 		}
 		for i, p := range pictures {
 			if p.Width != g.Width+g.Width%2 || p.Height != g.Height+g.Height%2 {

@@ -210,7 +210,7 @@ type HeldLease struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	JobId      string                 `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
 	Generation int64                  `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
-	// Frames handed to FFmpeg so far.
+	// Captured frames that are done so far.
 	FramesDone    int64 `protobuf:"varint,3,opt,name=frames_done,json=framesDone,proto3" json:"frames_done,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -453,6 +453,7 @@ type SegmentSource struct {
 	Segment    int32                  `protobuf:"varint,2,opt,name=segment,proto3" json:"segment,omitempty"`
 	ChunkCount int32                  `protobuf:"varint,3,opt,name=chunk_count,json=chunkCount,proto3" json:"chunk_count,omitempty"`
 	ByteCount  int64                  `protobuf:"varint,4,opt,name=byte_count,json=byteCount,proto3" json:"byte_count,omitempty"`
+	// Captured, identical ones included.
 	FrameCount int64                  `protobuf:"varint,5,opt,name=frame_count,json=frameCount,proto3" json:"frame_count,omitempty"`
 	Width      int32                  `protobuf:"varint,6,opt,name=width,proto3" json:"width,omitempty"`
 	Height     int32                  `protobuf:"varint,7,opt,name=height,proto3" json:"height,omitempty"`
@@ -574,6 +575,9 @@ func (x *SegmentSource) GetChainEnd() []byte {
 }
 
 // EncodeSettings is how to make the mp4.
+//
+// An mp4 holds a frame wherever the desktop has changed, at the time at which it did, and one every few seconds where it has
+// not: pictures that are as the one before are left out.
 type EncodeSettings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Captured frames a second.
@@ -654,7 +658,8 @@ type CompleteJobRequest struct {
 	ObjectKey  string                 `protobuf:"bytes,3,opt,name=object_key,json=objectKey,proto3" json:"object_key,omitempty"`
 	Bytes      int64                  `protobuf:"varint,4,opt,name=bytes,proto3" json:"bytes,omitempty"`
 	// 32 bytes.
-	Sha256     []byte               `protobuf:"bytes,5,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	Sha256 []byte `protobuf:"bytes,5,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// In the mp4: at least 1, at most those captured, less those that are as the one before.
 	FrameCount int64                `protobuf:"varint,6,opt,name=frame_count,json=frameCount,proto3" json:"frame_count,omitempty"`
 	Duration   *durationpb.Duration `protobuf:"bytes,7,opt,name=duration,proto3" json:"duration,omitempty"`
 	Width      int32                `protobuf:"varint,8,opt,name=width,proto3" json:"width,omitempty"`
@@ -667,8 +672,10 @@ type CompleteJobRequest struct {
 	EncoderId string `protobuf:"bytes,13,opt,name=encoder_id,json=encoderId,proto3" json:"encoder_id,omitempty"`
 	// Version id that the archive gave the object, where it keeps versions.
 	ObjectVersion string `protobuf:"bytes,14,opt,name=object_version,json=objectVersion,proto3" json:"object_version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Frames that were read from the segment's stream; must be the segment's. Where it is 0, frame_count must be.
+	CapturedFrameCount int64 `protobuf:"varint,15,opt,name=captured_frame_count,json=capturedFrameCount,proto3" json:"captured_frame_count,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *CompleteJobRequest) Reset() {
@@ -797,6 +804,13 @@ func (x *CompleteJobRequest) GetObjectVersion() string {
 		return x.ObjectVersion
 	}
 	return ""
+}
+
+func (x *CompleteJobRequest) GetCapturedFrameCount() int64 {
+	if x != nil {
+		return x.CapturedFrameCount
+	}
+	return 0
 }
 
 // CompleteJobResponse is empty.
@@ -1020,7 +1034,7 @@ const file_recfleet_v1_encoder_proto_rawDesc = "" +
 	"frame_rate\x18\x01 \x01(\x05R\tframeRate\x12\x16\n" +
 	"\x06preset\x18\x02 \x01(\tR\x06preset\x12\x10\n" +
 	"\x03crf\x18\x03 \x01(\x05R\x03crf\x12F\n" +
-	"\x11keyframe_interval\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x10keyframeInterval\"\xca\x03\n" +
+	"\x11keyframe_interval\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x10keyframeInterval\"\xfc\x03\n" +
 	"\x12CompleteJobRequest\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x1e\n" +
 	"\n" +
@@ -1041,7 +1055,8 @@ const file_recfleet_v1_encoder_proto_rawDesc = "" +
 	"\x0fencoder_version\x18\f \x01(\tR\x0eencoderVersion\x12\x1d\n" +
 	"\n" +
 	"encoder_id\x18\r \x01(\tR\tencoderId\x12%\n" +
-	"\x0eobject_version\x18\x0e \x01(\tR\robjectVersion\"\x15\n" +
+	"\x0eobject_version\x18\x0e \x01(\tR\robjectVersion\x120\n" +
+	"\x14captured_frame_count\x18\x0f \x01(\x03R\x12capturedFrameCount\"\x15\n" +
 	"\x13CompleteJobResponse\"\xaf\x01\n" +
 	"\x0eFailJobRequest\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x1e\n" +

@@ -780,8 +780,9 @@ type Segment struct {
 	// Exclusive: where the next segment or a gap begins.
 	EndTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
 	// Size of the desktop in pixels; the mp4 is padded to even numbers.
-	Width      int32 `protobuf:"varint,6,opt,name=width,proto3" json:"width,omitempty"`
-	Height     int32 `protobuf:"varint,7,opt,name=height,proto3" json:"height,omitempty"`
+	Width  int32 `protobuf:"varint,6,opt,name=width,proto3" json:"width,omitempty"`
+	Height int32 `protobuf:"varint,7,opt,name=height,proto3" json:"height,omitempty"`
+	// Captured, identical ones included.
 	FrameCount int64 `protobuf:"varint,8,opt,name=frame_count,json=frameCount,proto3" json:"frame_count,omitempty"`
 	ChunkCount int32 `protobuf:"varint,9,opt,name=chunk_count,json=chunkCount,proto3" json:"chunk_count,omitempty"`
 	// Bytes of the lossless stream that the agent sent.
@@ -979,9 +980,10 @@ type Recording struct {
 	ObjectKey string `protobuf:"bytes,3,opt,name=object_key,json=objectKey,proto3" json:"object_key,omitempty"`
 	Bytes     int64  `protobuf:"varint,4,opt,name=bytes,proto3" json:"bytes,omitempty"`
 	// 32 bytes.
-	Sha256     []byte                 `protobuf:"bytes,5,opt,name=sha256,proto3" json:"sha256,omitempty"`
-	Width      int32                  `protobuf:"varint,6,opt,name=width,proto3" json:"width,omitempty"`
-	Height     int32                  `protobuf:"varint,7,opt,name=height,proto3" json:"height,omitempty"`
+	Sha256 []byte `protobuf:"bytes,5,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	Width  int32  `protobuf:"varint,6,opt,name=width,proto3" json:"width,omitempty"`
+	Height int32  `protobuf:"varint,7,opt,name=height,proto3" json:"height,omitempty"`
+	// In the mp4, where pictures are left out that are as the one before.
 	FrameCount int64                  `protobuf:"varint,8,opt,name=frame_count,json=frameCount,proto3" json:"frame_count,omitempty"`
 	StartTime  *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
 	EndTime    *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`

@@ -23,6 +23,7 @@ import (
 
 	"github.com/recfleet/recfleet/test/content"
 	"github.com/recfleet/recfleet/test/desktop"
+	"github.com/recfleet/recfleet/test/desktop/office"
 )
 
 const width, height = 1920, 1080
@@ -137,14 +138,14 @@ func measure(ctx context.Context, cfg config, scene, way string, seen func(time.
 	if err != nil {
 		return c, err
 	}
-	defer func() { err = errors.Join(err, p.stop()) }()
+	defer func() { err = errors.Join(err, p.Stop()) }()
 	r, err := newRecorder(cfg, way, dir, x.Display())
 	if err != nil {
 		return c, err
 	}
 	defer r.close()
 	before := processCPU(x.Pid())
-	if err := p.begin(); err != nil {
+	if err := p.Begin(); err != nil {
 		return c, err
 	}
 	if c, err = record(ctx, r, cfg.duration, seen); err != nil {
@@ -155,10 +156,20 @@ func measure(ctx context.Context, cfg config, scene, way string, seen func(time.
 	return c, err
 }
 
+// realScene is the one of real programs.
+const realScene = "real"
+
+// stage is what happens on a display.
+type stage interface {
+	// Begin returns when it happens, or fails.
+	Begin() error
+	Stop() error
+}
+
 // startStage shows a scene on a server; what its programs keep is in dir.
 func startStage(x *desktop.Server, scene, dir string) (stage, error) {
 	if scene == realScene {
-		return startPrograms(x, dir)
+		return office.Open(x, dir)
 	}
 	return startPainter(x.Display(), scene)
 }

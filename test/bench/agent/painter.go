@@ -31,7 +31,7 @@ type painter struct {
 	done   chan error
 }
 
-// startPainter shows the first picture; begin lets it move.
+// startPainter shows the first picture; Begin lets it move.
 func startPainter(display, scene string) (*painter, error) {
 	source, err := content.Open(scene, width, height)
 	if err != nil {
@@ -105,8 +105,8 @@ func (p *painter) paint(whole bool) error {
 		0, int16(first), 0, int16(first), width, uint16(last-first)).Check()
 }
 
-// begin shows the other pictures, each at its time, until stop.
-func (p *painter) begin() error {
+// Begin shows the other pictures, each at its time, until Stop.
+func (p *painter) Begin() error {
 	go func() {
 		tick := time.NewTicker(content.Interval)
 		defer tick.Stop()
@@ -127,7 +127,8 @@ func (p *painter) begin() error {
 	return nil
 }
 
-func (p *painter) stop() error {
+// Stop ends it.
+func (p *painter) Stop() error {
 	close(p.ending)
 	err := <-p.done
 	p.client.Close()

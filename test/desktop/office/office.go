@@ -1,4 +1,7 @@
-package main
+// Package office is a desktop of real programs: a browser in which somebody reads, and two terminals.
+//
+// In comes a running X server, out come the programs on its screen, which need nobody to go on. They end with Stop.
+package office
 
 import (
 	"context"
@@ -12,31 +15,22 @@ import (
 	"github.com/recfleet/recfleet/test/desktop"
 )
 
-// realScene is a desktop of real programs: a browser in which somebody reads, and two terminals.
-const realScene = "real"
-
 // openPatience is how long the programs may take to show themselves.
 const openPatience = time.Minute
 
 //go:embed document.html
 var document []byte
 
-// stage is what happens on a display.
-type stage interface {
-	// begin returns when it happens, or fails.
-	begin() error
-	stop() error
-}
-
-// programs are real programs on a display.
-type programs struct {
+// Programs are real programs on a display.
+type Programs struct {
 	server  *desktop.Server
 	dir     string
 	running []*desktop.Program
 }
 
-func startPrograms(server *desktop.Server, dir string) (*programs, error) {
-	p := &programs{server: server, dir: dir}
+// Open starts the programs and blocks until each shows its window; what they keep is in dir, which must outlive them.
+func Open(server *desktop.Server, dir string) (*Programs, error) {
+	p := &Programs{server: server, dir: dir}
 	page := filepath.Join(dir, "document.html")
 	err := os.WriteFile(page, document, 0o600)
 	commands := [][]string{
@@ -57,13 +51,13 @@ func startPrograms(server *desktop.Server, dir string) (*programs, error) {
 		err = p.run(ctx, command, windows)
 	}
 	if err != nil {
-		return nil, errors.Join(err, p.stop())
+		return nil, errors.Join(err, p.Stop())
 	}
 	return p, nil
 }
 
 // run starts one program and waits until there are that many windows.
-func (p *programs) run(ctx context.Context, command []string, windows int) error {
+func (p *Programs) run(ctx context.Context, command []string, windows int) error {
 	program, err := p.server.Run(command[0], command[1:]...)
 	if err != nil {
 		return err
@@ -75,8 +69,8 @@ func (p *programs) run(ctx context.Context, command []string, windows int) error
 	return nil
 }
 
-// begin checks that all programs are there still: what they do, they do by themselves.
-func (p *programs) begin() error {
+// Begin checks that all programs are there still: what they do, they do by themselves.
+func (p *Programs) Begin() error {
 	for _, program := range p.running {
 		select {
 		case <-program.Exited():
@@ -87,7 +81,8 @@ func (p *programs) begin() error {
 	return nil
 }
 
-func (p *programs) stop() error {
+// Stop ends the programs.
+func (p *Programs) Stop() error {
 	for i := len(p.running) - 1; i >= 0; i-- {
 		p.running[i].Stop()
 	}
