@@ -37,6 +37,7 @@ type coordinator struct {
 	stopFor  string
 	refuse   string          // why no session is registered
 	givenUp  map[string]bool // sessions whose books are closed
+	notice   string          // what users are told
 	lose     int32           // the bus loses this segment once, before it is looked at
 }
 
@@ -150,7 +151,7 @@ func (c *coordinator) StartSession(ctx context.Context, q *recfleetv1.StartSessi
 	}
 	return &recfleetv1.StartSessionResponse{
 		SessionId: id, Bus: c.grant(q.GetBusPublicKey(), id),
-		Settings: &recfleetv1.CaptureSettings{FrameRate: 5, SegmentLength: durationpb.New(2 * time.Second), ChunkBytes: 16 << 10},
+		Settings: &recfleetv1.CaptureSettings{FrameRate: 5, SegmentLength: durationpb.New(2 * time.Second), ChunkBytes: 16 << 10, Notice: c.notice},
 	}, nil
 }
 

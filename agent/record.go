@@ -171,8 +171,14 @@ func (a *Agent) sit(ctx context.Context, registrar session.Registrar, d *desk) (
 		}
 	})
 	linking.Go(func() { up.run(linkCtx) })
+	tellCtx, endTell := context.WithCancel(ctx)
+	defer endTell()
+	var telling sync.WaitGroup
+	telling.Go(func() { a.tell(tellCtx, s, up.registered) })
 
 	t := a.shootAll(ctx, st, d)
+	endTell()
+	telling.Wait()
 	endKeep()
 	keeping.Wait()
 	if keepErr != nil {

@@ -50,7 +50,7 @@ func (r Registrar) Register(ctx context.Context, s *spool.Session) (bus.Grant, e
 		return bus.Grant{}, fmt.Errorf("start session: %w", err)
 	}
 	err = s.Update(func(reg *spool.Registration) {
-		reg.SessionID, reg.Settings = answer.GetSessionId(), settings
+		reg.SessionID, reg.Settings, reg.Notice = answer.GetSessionId(), settings, noticeOf(answer)
 	})
 	if err != nil {
 		return bus.Grant{}, err
@@ -129,4 +129,13 @@ func settingsOf(answer *recfleetv1.StartSessionResponse) (spool.Settings, error)
 		return s, fmt.Errorf("session id %q is none", answer.GetSessionId())
 	}
 	return s, s.Validate()
+}
+
+// maxNotice bounds the runes of a notice.
+const maxNotice = 1024
+
+// noticeOf returns what the user is to be told.
+func noticeOf(answer *recfleetv1.StartSessionResponse) string {
+	runes := []rune(answer.GetSettings().GetNotice())
+	return string(runes[:min(len(runes), maxNotice)])
 }

@@ -37,6 +37,8 @@ type Registration struct {
 	Metadata  map[string]string `json:"metadata,omitempty"`
 	Geometry  Geometry          `json:"geometry"`
 	Settings  Settings          `json:"settings"`
+	// Notice is what the user is still to be told; empty where nothing.
+	Notice string `json:"notice,omitempty"`
 	// Sitting is what whoever keeps the agent running calls it; a process that comes back goes on with the session of its own.
 	Sitting string `json:"sitting,omitempty"`
 	// Clock is where the session's time line is anchored.

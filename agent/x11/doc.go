@@ -3,7 +3,8 @@
 //
 // In comes a display's name and, where the display is locked, the authority
 // file of its server. Out come geometries: the size of the screen and the
-// monitors on it; and pictures. Nothing is drawn or changed on the display.
+// monitors on it; and pictures. Nothing is drawn or changed on the display, but for
+// a notice to its user where one is ordered (ShowNotice).
 //
 // What always holds: nothing is read from the environment, changes come from
 // the server's events and never from asking again and again, and the last of
