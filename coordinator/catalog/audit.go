@@ -2,41 +2,19 @@ package catalog
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
 
-	"github.com/recfleet/recfleet/internal/chunk"
+	"github.com/recfleet/recfleet/internal/evidence"
 )
 
 // ErrAudit says that the audit's records are not those that were written; the text says which.
 var ErrAudit = errors.New("audit is broken")
 
-// AuditRecord says who did, or tried to do, what. Records are never changed; each holds the hash of the one before.
-type AuditRecord struct {
-	Number int64 // from 1 without holes
-	Time   time.Time
-	Who    string // as the access control names the caller
-	Action string // a constant word, as "session.delete"
-	Object string // the id of what was acted on; empty where it is nothing in particular
-	Reason string // in the caller's words
-	Result string // a constant word, as "allowed", "refused"
-	From   string // the address of the caller
-
-	Previous chunk.Hash // of the record before; zero in the first
-	Hash     chunk.Hash // of all of the above
-}
-
-// sum is the hash of a record.
-func (r AuditRecord) sum() chunk.Hash {
-	b, err := json.Marshal([]any{r.Number, nanos(r.Time), r.Who, r.Action, r.Object, r.Reason, r.Result, r.From, r.Previous.String()})
-	if err != nil {
-		return chunk.Hash{} // strings and numbers marshal
-	}
-	return chunk.Sum(b)
-}
+// AuditRecord says who did, or tried to do, what.
+type AuditRecord = evidence.Record
 
 // AppendAudit adds a record and returns it with its number and hashes. It is not idempotent.
 func (c *Catalog) AppendAudit(ctx context.Context, r AuditRecord) (AuditRecord, error) {
@@ -46,11 +24,12 @@ func (c *Catalog) AppendAudit(ctx context.Context, r AuditRecord) (AuditRecord, 
 		}
 		r.Number++
 		r.Time = instantOf(nanos(r.Time))
-		r.Hash = r.sum()
+		r.Hash = r.Sum()
 		if _, err := exec(ctx, tx, `
-			INSERT INTO audit (number, record_time, who, action, object, reason, result, origin, previous, hash)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-			r.Number, nanos(r.Time), r.Who, r.Action, r.Object, r.Reason, r.Result, r.From, r.Previous.String(), r.Hash.String()); err != nil {
+			INSERT INTO audit (number, record_time, who, action, object, reason, result, origin, previous, hash, auth, span_start, span_end)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+			r.Number, nanos(r.Time), r.Who, r.Action, r.Object, r.Reason, r.Result, r.From, r.Previous.String(), r.Hash.String(),
+			r.Auth, r.Span.Start, r.Span.End); err != nil {
 			return err
 		}
 		_, err := exec(ctx, tx, `UPDATE audit_head SET number = $1, hash = $2 WHERE one = 1`, r.Number, r.Hash.String())
@@ -77,10 +56,11 @@ type auditToken struct {
 	Number int64  `json:"n"`
 }
 
-const selectAudit = `SELECT number, record_time, who, action, object, reason, result, origin, previous, hash FROM audit`
+const selectAudit = `SELECT number, record_time, who, action, object, reason, result, origin, previous, hash, auth, span_start, span_end FROM audit`
 
 func scanAudit(row scanner) (r AuditRecord, err error) {
-	err = row.Scan(&r.Number, instant{&r.Time}, &r.Who, &r.Action, &r.Object, &r.Reason, &r.Result, &r.From, hexHash{&r.Previous}, hexHash{&r.Hash})
+	err = row.Scan(&r.Number, instant{&r.Time}, &r.Who, &r.Action, &r.Object, &r.Reason, &r.Result, &r.From, hexHash{&r.Previous}, hexHash{&r.Hash},
+		&r.Auth, &r.Span.Start, &r.Span.End)
 	return r, err
 }
 
@@ -135,13 +115,11 @@ func (c *Catalog) VerifyAudit(ctx context.Context) (last AuditRecord, err error)
 		}
 		if err := rows(ctx, tx, func(row scanner) error {
 			r, err := scanAudit(row)
-			switch {
-			case err != nil:
+			if err != nil {
 				return err
-			case r.Number != last.Number+1:
-				return fmt.Errorf("record %d is missing: %w", last.Number+1, ErrAudit)
-			case r.Previous != last.Hash || r.Hash != r.sum():
-				return fmt.Errorf("record %d was changed, or one before it: %w", r.Number, ErrAudit)
+			}
+			if wrong := r.Follows(last); wrong != nil {
+				return fmt.Errorf("%w: %w", wrong, ErrAudit)
 			}
 			last = r
 			return nil

@@ -71,6 +71,9 @@ var sessionID = regexp.MustCompile(`^[a-z0-9]{1,64}$`)
 // ValidSession reports whether id can name a session. Only such ids are safe in subjects, stream names and credentials.
 func ValidSession(id string) bool { return sessionID.MatchString(id) }
 
+// MarshalText is String.
+func (h Hash) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
+
 // UnmarshalText reads the form that String writes.
 func (h *Hash) UnmarshalText(text []byte) error {
 	if hex.DecodedLen(len(text)) != sha256.Size || len(text)%2 != 0 {

@@ -9,6 +9,7 @@ package recfleetv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -42,7 +43,14 @@ type AuditRecord struct {
 	// The address that the call came from.
 	From string `protobuf:"bytes,8,opt,name=from,proto3" json:"from,omitempty"`
 	// 32 bytes: SHA-256 over the hash before and the other fields.
-	Hash          []byte `protobuf:"bytes,9,opt,name=hash,proto3" json:"hash,omitempty"`
+	Hash []byte `protobuf:"bytes,9,opt,name=hash,proto3" json:"hash,omitempty"`
+	// 32 bytes: the hash of the record before; zeros in the first.
+	PreviousHash []byte `protobuf:"bytes,10,opt,name=previous_hash,json=previousHash,proto3" json:"previous_hash,omitempty"`
+	// How the actor proved who it was, as "token"; empty where that is not known.
+	Auth string `protobuf:"bytes,11,opt,name=auth,proto3" json:"auth,omitempty"`
+	// Which part of the session's recording was asked for, since the session's start; unset where it is about none.
+	SpanStart     *durationpb.Duration `protobuf:"bytes,12,opt,name=span_start,json=spanStart,proto3" json:"span_start,omitempty"`
+	SpanEnd       *durationpb.Duration `protobuf:"bytes,13,opt,name=span_end,json=spanEnd,proto3" json:"span_end,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -140,6 +148,127 @@ func (x *AuditRecord) GetHash() []byte {
 	return nil
 }
 
+func (x *AuditRecord) GetPreviousHash() []byte {
+	if x != nil {
+		return x.PreviousHash
+	}
+	return nil
+}
+
+func (x *AuditRecord) GetAuth() string {
+	if x != nil {
+		return x.Auth
+	}
+	return ""
+}
+
+func (x *AuditRecord) GetSpanStart() *durationpb.Duration {
+	if x != nil {
+		return x.SpanStart
+	}
+	return nil
+}
+
+func (x *AuditRecord) GetSpanEnd() *durationpb.Duration {
+	if x != nil {
+		return x.SpanEnd
+	}
+	return nil
+}
+
+// VerifyAuditRequest asks for all of it.
+type VerifyAuditRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VerifyAuditRequest) Reset() {
+	*x = VerifyAuditRequest{}
+	mi := &file_recfleet_v1_audit_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VerifyAuditRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VerifyAuditRequest) ProtoMessage() {}
+
+func (x *VerifyAuditRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_recfleet_v1_audit_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VerifyAuditRequest.ProtoReflect.Descriptor instead.
+func (*VerifyAuditRequest) Descriptor() ([]byte, []int) {
+	return file_recfleet_v1_audit_proto_rawDescGZIP(), []int{1}
+}
+
+// VerifyAuditResponse says what was found whole.
+type VerifyAuditResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many records there are.
+	Records int64 `protobuf:"varint,1,opt,name=records,proto3" json:"records,omitempty"`
+	// 32 bytes: the hash of the last one; zeros where there is none. Whoever keeps it elsewhere can tell later that none up to
+	// there was changed.
+	Hash          []byte `protobuf:"bytes,2,opt,name=hash,proto3" json:"hash,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VerifyAuditResponse) Reset() {
+	*x = VerifyAuditResponse{}
+	mi := &file_recfleet_v1_audit_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VerifyAuditResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VerifyAuditResponse) ProtoMessage() {}
+
+func (x *VerifyAuditResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_recfleet_v1_audit_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VerifyAuditResponse.ProtoReflect.Descriptor instead.
+func (*VerifyAuditResponse) Descriptor() ([]byte, []int) {
+	return file_recfleet_v1_audit_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *VerifyAuditResponse) GetRecords() int64 {
+	if x != nil {
+		return x.Records
+	}
+	return 0
+}
+
+func (x *VerifyAuditResponse) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
 // ListAuditRecordsRequest selects records for which every field that is set holds.
 type ListAuditRecordsRequest struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -158,7 +287,7 @@ type ListAuditRecordsRequest struct {
 
 func (x *ListAuditRecordsRequest) Reset() {
 	*x = ListAuditRecordsRequest{}
-	mi := &file_recfleet_v1_audit_proto_msgTypes[1]
+	mi := &file_recfleet_v1_audit_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -170,7 +299,7 @@ func (x *ListAuditRecordsRequest) String() string {
 func (*ListAuditRecordsRequest) ProtoMessage() {}
 
 func (x *ListAuditRecordsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_audit_proto_msgTypes[1]
+	mi := &file_recfleet_v1_audit_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -183,7 +312,7 @@ func (x *ListAuditRecordsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditRecordsRequest.ProtoReflect.Descriptor instead.
 func (*ListAuditRecordsRequest) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_audit_proto_rawDescGZIP(), []int{1}
+	return file_recfleet_v1_audit_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ListAuditRecordsRequest) GetActor() string {
@@ -247,7 +376,7 @@ type ListAuditRecordsResponse struct {
 
 func (x *ListAuditRecordsResponse) Reset() {
 	*x = ListAuditRecordsResponse{}
-	mi := &file_recfleet_v1_audit_proto_msgTypes[2]
+	mi := &file_recfleet_v1_audit_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -259,7 +388,7 @@ func (x *ListAuditRecordsResponse) String() string {
 func (*ListAuditRecordsResponse) ProtoMessage() {}
 
 func (x *ListAuditRecordsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_audit_proto_msgTypes[2]
+	mi := &file_recfleet_v1_audit_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -272,7 +401,7 @@ func (x *ListAuditRecordsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditRecordsResponse.ProtoReflect.Descriptor instead.
 func (*ListAuditRecordsResponse) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_audit_proto_rawDescGZIP(), []int{2}
+	return file_recfleet_v1_audit_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ListAuditRecordsResponse) GetRecords() []*AuditRecord {
@@ -293,7 +422,7 @@ var File_recfleet_v1_audit_proto protoreflect.FileDescriptor
 
 const file_recfleet_v1_audit_proto_rawDesc = "" +
 	"\n" +
-	"\x17recfleet/v1/audit.proto\x12\vrecfleet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf3\x01\n" +
+	"\x17recfleet/v1/audit.proto\x12\vrecfleet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9c\x03\n" +
 	"\vAuditRecord\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x03R\x06number\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x14\n" +
@@ -303,7 +432,17 @@ const file_recfleet_v1_audit_proto_rawDesc = "" +
 	"\x06reason\x18\x06 \x01(\tR\x06reason\x12\x16\n" +
 	"\x06result\x18\a \x01(\tR\x06result\x12\x12\n" +
 	"\x04from\x18\b \x01(\tR\x04from\x12\x12\n" +
-	"\x04hash\x18\t \x01(\fR\x04hash\"\x81\x02\n" +
+	"\x04hash\x18\t \x01(\fR\x04hash\x12#\n" +
+	"\rprevious_hash\x18\n" +
+	" \x01(\fR\fpreviousHash\x12\x12\n" +
+	"\x04auth\x18\v \x01(\tR\x04auth\x128\n" +
+	"\n" +
+	"span_start\x18\f \x01(\v2\x19.google.protobuf.DurationR\tspanStart\x124\n" +
+	"\bspan_end\x18\r \x01(\v2\x19.google.protobuf.DurationR\aspanEnd\"\x14\n" +
+	"\x12VerifyAuditRequest\"C\n" +
+	"\x13VerifyAuditResponse\x12\x18\n" +
+	"\arecords\x18\x01 \x01(\x03R\arecords\x12\x12\n" +
+	"\x04hash\x18\x02 \x01(\fR\x04hash\"\x81\x02\n" +
 	"\x17ListAuditRecordsRequest\x12\x14\n" +
 	"\x05actor\x18\x01 \x01(\tR\x05actor\x12\x16\n" +
 	"\x06action\x18\x02 \x01(\tR\x06action\x12\x16\n" +
@@ -315,9 +454,10 @@ const file_recfleet_v1_audit_proto_rawDesc = "" +
 	"page_token\x18\a \x01(\tR\tpageToken\"v\n" +
 	"\x18ListAuditRecordsResponse\x122\n" +
 	"\arecords\x18\x01 \x03(\v2\x18.recfleet.v1.AuditRecordR\arecords\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2o\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xc1\x01\n" +
 	"\fAuditService\x12_\n" +
-	"\x10ListAuditRecords\x12$.recfleet.v1.ListAuditRecordsRequest\x1a%.recfleet.v1.ListAuditRecordsResponseB;Z9github.com/recfleet/recfleet/proto/recfleet/v1;recfleetv1b\x06proto3"
+	"\x10ListAuditRecords\x12$.recfleet.v1.ListAuditRecordsRequest\x1a%.recfleet.v1.ListAuditRecordsResponse\x12P\n" +
+	"\vVerifyAudit\x12\x1f.recfleet.v1.VerifyAuditRequest\x1a .recfleet.v1.VerifyAuditResponseB;Z9github.com/recfleet/recfleet/proto/recfleet/v1;recfleetv1b\x06proto3"
 
 var (
 	file_recfleet_v1_audit_proto_rawDescOnce sync.Once
@@ -331,25 +471,32 @@ func file_recfleet_v1_audit_proto_rawDescGZIP() []byte {
 	return file_recfleet_v1_audit_proto_rawDescData
 }
 
-var file_recfleet_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_recfleet_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_recfleet_v1_audit_proto_goTypes = []any{
 	(*AuditRecord)(nil),              // 0: recfleet.v1.AuditRecord
-	(*ListAuditRecordsRequest)(nil),  // 1: recfleet.v1.ListAuditRecordsRequest
-	(*ListAuditRecordsResponse)(nil), // 2: recfleet.v1.ListAuditRecordsResponse
-	(*timestamppb.Timestamp)(nil),    // 3: google.protobuf.Timestamp
+	(*VerifyAuditRequest)(nil),       // 1: recfleet.v1.VerifyAuditRequest
+	(*VerifyAuditResponse)(nil),      // 2: recfleet.v1.VerifyAuditResponse
+	(*ListAuditRecordsRequest)(nil),  // 3: recfleet.v1.ListAuditRecordsRequest
+	(*ListAuditRecordsResponse)(nil), // 4: recfleet.v1.ListAuditRecordsResponse
+	(*timestamppb.Timestamp)(nil),    // 5: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 6: google.protobuf.Duration
 }
 var file_recfleet_v1_audit_proto_depIdxs = []int32{
-	3, // 0: recfleet.v1.AuditRecord.time:type_name -> google.protobuf.Timestamp
-	3, // 1: recfleet.v1.ListAuditRecordsRequest.after:type_name -> google.protobuf.Timestamp
-	3, // 2: recfleet.v1.ListAuditRecordsRequest.before:type_name -> google.protobuf.Timestamp
-	0, // 3: recfleet.v1.ListAuditRecordsResponse.records:type_name -> recfleet.v1.AuditRecord
-	1, // 4: recfleet.v1.AuditService.ListAuditRecords:input_type -> recfleet.v1.ListAuditRecordsRequest
-	2, // 5: recfleet.v1.AuditService.ListAuditRecords:output_type -> recfleet.v1.ListAuditRecordsResponse
-	5, // [5:6] is the sub-list for method output_type
-	4, // [4:5] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	5, // 0: recfleet.v1.AuditRecord.time:type_name -> google.protobuf.Timestamp
+	6, // 1: recfleet.v1.AuditRecord.span_start:type_name -> google.protobuf.Duration
+	6, // 2: recfleet.v1.AuditRecord.span_end:type_name -> google.protobuf.Duration
+	5, // 3: recfleet.v1.ListAuditRecordsRequest.after:type_name -> google.protobuf.Timestamp
+	5, // 4: recfleet.v1.ListAuditRecordsRequest.before:type_name -> google.protobuf.Timestamp
+	0, // 5: recfleet.v1.ListAuditRecordsResponse.records:type_name -> recfleet.v1.AuditRecord
+	3, // 6: recfleet.v1.AuditService.ListAuditRecords:input_type -> recfleet.v1.ListAuditRecordsRequest
+	1, // 7: recfleet.v1.AuditService.VerifyAudit:input_type -> recfleet.v1.VerifyAuditRequest
+	4, // 8: recfleet.v1.AuditService.ListAuditRecords:output_type -> recfleet.v1.ListAuditRecordsResponse
+	2, // 9: recfleet.v1.AuditService.VerifyAudit:output_type -> recfleet.v1.VerifyAuditResponse
+	8, // [8:10] is the sub-list for method output_type
+	6, // [6:8] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_recfleet_v1_audit_proto_init() }
@@ -363,7 +510,7 @@ func file_recfleet_v1_audit_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_recfleet_v1_audit_proto_rawDesc), len(file_recfleet_v1_audit_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   3,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -144,7 +144,11 @@ type DownloadRecordingRequest struct {
 	SessionId string                 `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
 	Segment   int32                  `protobuf:"varint,2,opt,name=segment,proto3" json:"segment,omitempty"`
 	// Bytes to skip.
-	Offset        int64 `protobuf:"varint,3,opt,name=offset,proto3" json:"offset,omitempty"`
+	Offset int64 `protobuf:"varint,3,opt,name=offset,proto3" json:"offset,omitempty"`
+	// Why, for the audit log.
+	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Whether this is one of the calls that fetch all there is of a session. The audit log then has one record for all of them.
+	EntireSession bool `protobuf:"varint,5,opt,name=entire_session,json=entireSession,proto3" json:"entire_session,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -198,6 +202,20 @@ func (x *DownloadRecordingRequest) GetOffset() int64 {
 		return x.Offset
 	}
 	return 0
+}
+
+func (x *DownloadRecordingRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *DownloadRecordingRequest) GetEntireSession() bool {
+	if x != nil {
+		return x.EntireSession
+	}
+	return false
 }
 
 // DownloadRecordingResponse is the next piece of the file.
@@ -256,8 +274,10 @@ func (x *DownloadRecordingResponse) GetData() []byte {
 
 // GetManifestRequest names a session.
 type GetManifestRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	SessionId     string                 `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	SessionId string                 `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	// Why, for the audit log.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -295,6 +315,13 @@ func (*GetManifestRequest) Descriptor() ([]byte, []int) {
 func (x *GetManifestRequest) GetSessionId() string {
 	if x != nil {
 		return x.SessionId
+	}
+	return ""
+}
+
+func (x *GetManifestRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
 	}
 	return ""
 }
@@ -378,18 +405,21 @@ const file_recfleet_v1_recording_proto_rawDesc = "" +
 	"\n" +
 	"recordings\x18\x01 \x03(\v2\x16.recfleet.v1.RecordingR\n" +
 	"recordings\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"k\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xaa\x01\n" +
 	"\x18DownloadRecordingRequest\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x18\n" +
 	"\asegment\x18\x02 \x01(\x05R\asegment\x12\x16\n" +
-	"\x06offset\x18\x03 \x01(\x03R\x06offset\"e\n" +
+	"\x06offset\x18\x03 \x01(\x03R\x06offset\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12%\n" +
+	"\x0eentire_session\x18\x05 \x01(\bR\rentireSession\"e\n" +
 	"\x19DownloadRecordingResponse\x124\n" +
 	"\trecording\x18\x01 \x01(\v2\x16.recfleet.v1.RecordingR\trecording\x12\x12\n" +
-	"\x04data\x18\x02 \x01(\fR\x04data\"3\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\"K\n" +
 	"\x12GetManifestRequest\x12\x1d\n" +
 	"\n" +
-	"session_id\x18\x01 \x01(\tR\tsessionId\"n\n" +
+	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"n\n" +
 	"\x13GetManifestResponse\x12\x1a\n" +
 	"\bmanifest\x18\x01 \x01(\fR\bmanifest\x12\x1c\n" +
 	"\tsignature\x18\x02 \x01(\fR\tsignature\x12\x1d\n" +

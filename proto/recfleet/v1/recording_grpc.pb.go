@@ -40,11 +40,12 @@ type RecordingServiceClient interface {
 	// tells the size. A broken download goes on by calling again with the bytes received so far as offset.
 	// What was archived is sent, whatever was put over it since. NOT_FOUND where there is no such session, the segment is not archived,
 	// or its mp4 is missing from the archive; DATA_LOSS where the mp4 there is not the one that was archived, which is seen at the latest
-	// at its end where it is read from the start; OUT_OF_RANGE for an offset past the end; UNAVAILABLE where the archive does not answer.
+	// at its end where it is read from the start; OUT_OF_RANGE for an offset past the end; UNAVAILABLE where the archive does not answer,
+	// or the audit log cannot take who reads what: it is written first.
 	DownloadRecording(ctx context.Context, in *DownloadRecordingRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DownloadRecordingResponse], error)
-	// GetManifest returns what the archive says of a session that is over. It only reads.
+	// GetManifest returns what the archive says of a session that is over. It only reads, and is audited.
 	// NOT_FOUND where there is no such session, or it has no manifest yet; DATA_LOSS where the manifest was altered; UNAVAILABLE where the
-	// archive does not answer.
+	// archive does not answer or the audit log cannot be written.
 	GetManifest(ctx context.Context, in *GetManifestRequest, opts ...grpc.CallOption) (*GetManifestResponse, error)
 }
 
@@ -111,11 +112,12 @@ type RecordingServiceServer interface {
 	// tells the size. A broken download goes on by calling again with the bytes received so far as offset.
 	// What was archived is sent, whatever was put over it since. NOT_FOUND where there is no such session, the segment is not archived,
 	// or its mp4 is missing from the archive; DATA_LOSS where the mp4 there is not the one that was archived, which is seen at the latest
-	// at its end where it is read from the start; OUT_OF_RANGE for an offset past the end; UNAVAILABLE where the archive does not answer.
+	// at its end where it is read from the start; OUT_OF_RANGE for an offset past the end; UNAVAILABLE where the archive does not answer,
+	// or the audit log cannot take who reads what: it is written first.
 	DownloadRecording(*DownloadRecordingRequest, grpc.ServerStreamingServer[DownloadRecordingResponse]) error
-	// GetManifest returns what the archive says of a session that is over. It only reads.
+	// GetManifest returns what the archive says of a session that is over. It only reads, and is audited.
 	// NOT_FOUND where there is no such session, or it has no manifest yet; DATA_LOSS where the manifest was altered; UNAVAILABLE where the
-	// archive does not answer.
+	// archive does not answer or the audit log cannot be written.
 	GetManifest(context.Context, *GetManifestRequest) (*GetManifestResponse, error)
 	mustEmbedUnimplementedRecordingServiceServer()
 }
