@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
 
+	"github.com/recfleet/recfleet/internal/evidence"
 	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
 )
 
@@ -14,7 +15,7 @@ import (
 const auditRecords = 100
 
 func (a *app) audit() *cobra.Command {
-	return noun("audit", "Read what was done, by whom and why", a.listAudit())
+	return noun("audit", "Read what was done, by whom and why", a.listAudit(), a.exportAudit(), a.verifyAudit())
 }
 
 func (a *app) listAudit() *cobra.Command {
@@ -58,9 +59,10 @@ func auditColumns(t *tables) []column[*recfleetv1.AuditRecord] {
 	return []column[r]{
 		{"NUMBER", false, text(func(v r) string { return strconv.FormatInt(v.GetNumber(), 10) })},
 		{"TIME", false, text(func(v r) string { return t.time(v.GetTime()) })},
-		{"ACTOR", false, name(t, r.GetActor)},
+		{"ACTOR", true, name(t, r.GetActor)},
 		{"ACTION", false, text(r.GetAction)},
-		{"OBJECT", false, name(t, r.GetObject)},
+		{"OBJECT", true, name(t, r.GetObject)},
+		{"WHAT", false, text(func(v r) string { return escape(recordOf(v).Sentence()) })},
 		{"RESULT", false, func(v r) cell {
 			if v.GetResult() == "ok" {
 				return cell{v.GetResult(), green}
@@ -69,6 +71,19 @@ func auditColumns(t *tables) []column[*recfleetv1.AuditRecord] {
 		}},
 		{"REASON", false, name(t, r.GetReason)},
 		{"FROM", true, text(r.GetFrom)},
+		{"AUTH", true, text(r.GetAuth)},
 		{"HASH", true, text(func(v r) string { return hexText(v.GetHash()) })},
 	}
+}
+
+// recordOf is a record as evidence has it.
+func recordOf(r *recfleetv1.AuditRecord) evidence.Record {
+	out := evidence.Record{
+		Number: r.GetNumber(), Time: r.GetTime().AsTime(), Who: r.GetActor(), Auth: r.GetAuth(), Action: r.GetAction(), Object: r.GetObject(),
+		Reason: r.GetReason(), Result: r.GetResult(), From: r.GetFrom(),
+		Span: evidence.Span{Start: r.GetSpanStart().AsDuration().Milliseconds(), End: r.GetSpanEnd().AsDuration().Milliseconds()},
+	}
+	copy(out.Previous[:], r.GetPreviousHash())
+	copy(out.Hash[:], r.GetHash())
+	return out
 }

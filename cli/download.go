@@ -32,6 +32,9 @@ type downloader struct {
 	// idle is the longest time between two messages.
 	idle time.Duration
 	bar  func(name string, size, done int64) io.WriteCloser
+	// reason is what the audit is told, and entire that all of a session is fetched.
+	reason string
+	entire bool
 }
 
 // download fetches one mp4 unless it is there already, and says where it is. The bytes come into a .part file, which a
@@ -182,7 +185,7 @@ func (d *downloader) once(ctx context.Context, to io.Writer, offset int64, r *re
 		return n, failed(err, "receive")
 	}
 	call, err := d.client.DownloadRecording(ctx, &recfleetv1.DownloadRecordingRequest{
-		SessionId: r.GetSessionId(), Segment: r.GetSegment(), Offset: offset,
+		SessionId: r.GetSessionId(), Segment: r.GetSegment(), Offset: offset, Reason: d.reason, EntireSession: d.entire,
 	})
 	if err != nil {
 		return fail(err)

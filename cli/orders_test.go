@@ -143,10 +143,10 @@ i-2       a3       bo    silent  1h ago  -           0 B      -
 func TestAudit(t *testing.T) {
 	f := newFixture(t)
 	exit, stdout, stderr := f.run(t, "audit", "list", "--actor", "ana", "--action", "session.delete", "--object", "a1", "--after", "2026-01-02", "--before", "1h", "--limit", "3")
-	want := `NUMBER  TIME     ACTOR  ACTION          OBJECT  RESULT  REASON
-5       55m ago  ana    session.delete  a1      ok      told to
-4       56m ago  ana    session.delete  a1      ok      told to
-3       57m ago  ana    session.delete  a1      ok      told to
+	want := `NUMBER  TIME     ACTION          WHAT                    RESULT  REASON
+5       55m ago  session.delete  ana deleted session a1  ok      told to
+4       56m ago  session.delete  ana deleted session a1  ok      told to
+3       57m ago  session.delete  ana deleted session a1  ok      told to
 `
 	if exit != exitOK || stdout != want || stderr != "" {
 		t.Errorf("exit %d, stderr %q, stdout\n%s", exit, stderr, stdout)

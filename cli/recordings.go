@@ -45,6 +45,7 @@ func (a *app) downloadRecordings() *cobra.Command {
 		segments []int
 		whole    bool
 		gaps     = gapsShow
+		reason   string
 	)
 	c := &cobra.Command{
 		Use: "download SESSION", Short: "Download the mp4s of a session and check them", Args: one("SESSION", checkSession),
@@ -73,7 +74,7 @@ func (a *app) downloadRecordings() *cobra.Command {
 			if err := os.MkdirAll(dir, 0o755); err != nil {
 				return usageError{err}
 			}
-			d := &downloader{client: recfleetv1.NewRecordingServiceClient(conn), dir: dir, idle: a.timeout, bar: a.progress}
+			d := &downloader{client: recfleetv1.NewRecordingServiceClient(conn), dir: dir, idle: a.timeout, bar: a.progress, reason: reason, entire: len(segments) == 0}
 			if whole {
 				return a.joined(ctx, d, s, gaps)
 			}
@@ -100,6 +101,7 @@ func (a *app) downloadRecordings() *cobra.Command {
 	wordVar(c, &gaps, "gaps", []string{gapsShow, gapsCut}, "what --join does with gaps: show or cut")
 	_ = c.RegisterFlagCompletionFunc("segment", a.completeSegments())
 	_ = c.MarkFlagDirname("dir")
+	textVar(c.Flags(), &reason, "reason", maxReason, "`TEXT` for the audit log")
 	return c
 }
 

@@ -46,7 +46,7 @@ type objectVerdict struct {
 }
 
 func (a *app) verifyRecordings() *cobra.Command {
-	var pin string
+	var pin, reason string
 	c := &cobra.Command{
 		Use: "verify SESSION", Short: "Read all of a session's recordings and prove that nothing is missing or altered",
 		Long: `Read every mp4 of a session to its end, keeping nothing, and check
@@ -67,7 +67,7 @@ signature only shows that the coordinator that answers has signed.`,
 			if err != nil {
 				return err
 			}
-			v, err := a.verify(ctx, conn, args[0], want)
+			v, err := a.verify(ctx, conn, args[0], want, reason)
 			if err != nil {
 				return err
 			}
@@ -78,6 +78,7 @@ signature only shows that the coordinator that answers has signed.`,
 		}),
 	}
 	a.outputFlags(c)
+	textVar(c.Flags(), &reason, "reason", maxReason, "`TEXT` for the audit log")
 	c.Flags().StringVar(&pin, "public-key", "", "`FILE` with the public key that the manifest must be signed with, or its fingerprint")
 	return c
 }
@@ -111,7 +112,7 @@ func (v *verdict) failure() error {
 }
 
 // verify judges a session. The error is for what kept it from judging.
-func (a *app) verify(ctx context.Context, conn *grpc.ClientConn, id, want string) (*verdict, error) {
+func (a *app) verify(ctx context.Context, conn *grpc.ClientConn, id, want, reason string) (*verdict, error) {
 	s, err := a.session(ctx, conn, id)
 	if err != nil {
 		return nil, err
@@ -128,7 +129,7 @@ func (a *app) verify(ctx context.Context, conn *grpc.ClientConn, id, want string
 	}
 	client := recfleetv1.NewRecordingServiceClient(conn)
 	callCtx, cancel := a.deadline(ctx)
-	answer, err := client.GetManifest(callCtx, &recfleetv1.GetManifestRequest{SessionId: id})
+	answer, err := client.GetManifest(callCtx, &recfleetv1.GetManifestRequest{SessionId: id, Reason: reason})
 	cancel()
 	unread := failed(err, "get manifest of session %s", id)
 	switch code(unread) {
@@ -146,7 +147,7 @@ func (a *app) verify(ctx context.Context, conn *grpc.ClientConn, id, want string
 	}
 	v.RecordedSeconds, v.GapSeconds, v.Gaps = m.RecordedSeconds, m.MissingSeconds, append(v.Gaps, m.Gaps...)
 	v.Problems = append(v.Problems, problems...)
-	if err := a.readObjects(ctx, client, s, m, v); err != nil {
+	if err := a.readObjects(ctx, client, s, m, reason, v); err != nil {
 		return nil, err
 	}
 	if unread != nil && !slices.ContainsFunc(v.Objects, func(o objectVerdict) bool { return o.SHA256 != "" }) {
@@ -180,7 +181,7 @@ func judgeManifest(answer *recfleetv1.GetManifestResponse, s *recfleetv1.Session
 }
 
 // readObjects reads every object that catalog or manifest name.
-func (a *app) readObjects(ctx context.Context, client recfleetv1.RecordingServiceClient, s *recfleetv1.Session, m manifest.Manifest, v *verdict) error {
+func (a *app) readObjects(ctx context.Context, client recfleetv1.RecordingServiceClient, s *recfleetv1.Session, m manifest.Manifest, reason string, v *verdict) error {
 	expected := map[int]*manifest.Object{}
 	for _, g := range m.Segments {
 		expected[g.Number] = g.Object
@@ -199,7 +200,7 @@ func (a *app) readObjects(ctx context.Context, client recfleetv1.RecordingServic
 	}
 	bar := a.progress("verify", total, 0)
 	defer bar.Close()
-	d := &downloader{client: client, idle: a.timeout, bar: func(string, int64, int64) io.WriteCloser { return shared{bar} }}
+	d := &downloader{client: client, idle: a.timeout, bar: func(string, int64, int64) io.WriteCloser { return shared{bar} }, reason: reason, entire: true}
 	for _, g := range s.GetSegments() {
 		if g.GetRecording() == nil {
 			continue

@@ -106,7 +106,7 @@ func (c Config) build(store *catalog.Catalog, key ed25519.PrivateKey) (p *parts,
 	control := access.New(store, access.Local(c.Tokens), access.Made(store, c.Access.Current, time.Now))
 	p.closing = make(chan struct{})
 	wishes := &wishing{Catalog: store}
-	page, err := web.New(web.Config{Sessions: wishes, Objects: c.Store, Access: control, Logger: c.Logger.Named("web")})
+	page, err := web.New(web.Config{Sessions: wishes, Objects: c.Store, Access: control, Audit: store, Logger: c.Logger.Named("web")})
 	if err == nil {
 		err = control.CoversRoutes(append(page.Routes(), health.Routes()...))
 	}

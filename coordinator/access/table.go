@@ -60,6 +60,7 @@ func methods() map[string]rule {
 		recfleetv1.PolicyService_GetPolicySchema_FullMethodName: person(RightManage),
 
 		recfleetv1.AuditService_ListAuditRecords_FullMethodName: person(RightAudit),
+		recfleetv1.AuditService_VerifyAudit_FullMethodName:      person(RightAudit),
 
 		recfleetv1.AccessService_GetSignIn_FullMethodName:   anybody(),
 		recfleetv1.AccessService_WhoAmI_FullMethodName:      {known: true},

@@ -46,6 +46,7 @@ func (absentBus) GrantEncoder(string, string) (bus.Grant, error) { panic("secret
 type fixture struct {
 	server  *grpc.Server
 	catalog *catalog.Catalog
+	archive object.Store
 	conn    *grpc.ClientConn
 	control *access.Control
 }
@@ -99,7 +100,7 @@ func newFixtureWith(t *testing.T, audit Auditor) *fixture {
 			t.Error(err)
 		}
 	})
-	return &fixture{server, store, conn, control}
+	return &fixture{server, store, archive, conn, control}
 }
 
 func admin(t *testing.T) context.Context {

@@ -2,10 +2,13 @@ package api
 
 import (
 	"context"
+	"time"
 
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/recfleet/recfleet/coordinator/catalog"
+	"github.com/recfleet/recfleet/internal/evidence"
 	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
 )
 
@@ -21,7 +24,7 @@ func (s *auditService) ListAuditRecords(ctx context.Context, r *recfleetv1.ListA
 		return nil, err
 	}
 	f := catalog.AuditFilter{
-		Who: r.GetActor(), Action: r.GetAction(), Object: r.GetObject(), After: timeFromProto(r.GetAfter()), Before: timeFromProto(r.GetBefore()),
+		Who: r.GetActor(), Action: r.GetAction(), Object: r.GetObject(), After: timeFromProto(r.GetAfter()), Before: timeFromProto(r.GetBefore()), OldestFirst: r.GetOldestFirst(),
 	}
 	found, next, err := s.catalog.ListAudit(ctx, f, sizeOf(r.GetPageSize()), r.GetPageToken())
 	if err != nil {
@@ -31,10 +34,27 @@ func (s *auditService) ListAuditRecords(ctx context.Context, r *recfleetv1.ListA
 	for _, a := range found {
 		answer.Records = append(answer.Records, &recfleetv1.AuditRecord{
 			Number: a.Number, Time: timeToProto(a.Time), Actor: a.Who, Action: a.Action, Object: a.Object, Reason: a.Reason, Result: a.Result,
-			From: a.From, Hash: a.Hash[:],
+			From: a.From, Hash: a.Hash[:], PreviousHash: a.Previous[:], Auth: a.Auth,
 		})
+		if a.Span != (evidence.Span{}) {
+			last := answer.Records[len(answer.Records)-1]
+			last.SpanStart, last.SpanEnd = milliseconds(a.Span.Start), milliseconds(a.Span.End)
+		}
 	}
 	return answer, nil
+}
+
+func milliseconds(n int64) *durationpb.Duration {
+	return durationpb.New(time.Duration(n) * time.Millisecond)
+}
+
+// VerifyAudit computes the chain anew.
+func (s *auditService) VerifyAudit(ctx context.Context, _ *recfleetv1.VerifyAuditRequest) (*recfleetv1.VerifyAuditResponse, error) {
+	last, err := s.catalog.VerifyAudit(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &recfleetv1.VerifyAuditResponse{Records: last.Number, Hash: last.Hash[:]}, nil
 }
 
 func checkListAudit(r *recfleetv1.ListAuditRecordsRequest) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"time"
 	"unicode"
@@ -14,6 +15,8 @@ import (
 
 	"github.com/recfleet/recfleet/coordinator/access"
 	"github.com/recfleet/recfleet/coordinator/catalog"
+	"github.com/recfleet/recfleet/coordinator/viewing"
+	"github.com/recfleet/recfleet/internal/evidence"
 )
 
 // errUnaudited says that nothing was done because it could not be written down before.
@@ -32,8 +35,9 @@ type Auditor interface {
 
 // ledger writes down what people do before it is done.
 type ledger struct {
-	audit  Auditor
-	logger hclog.Logger
+	audit    Auditor
+	viewings *viewing.Book
+	logger   hclog.Logger
 }
 
 // deed is what somebody wants to do.
@@ -42,26 +46,60 @@ type deed struct{ action, object, reason string }
 // do writes the deed down, does it and, where that is refused, writes the refusal down as well. Where the first cannot be
 // written nothing is done.
 func (l ledger) do(ctx context.Context, d deed, act func() error) error {
-	if err := l.append(ctx, d, allowed); err != nil {
+	return l.serve(ctx, d, evidence.Span{}, act)
+}
+
+// serve is do for what is about a part of a session's recording.
+func (l ledger) serve(ctx context.Context, d deed, span evidence.Span, act func() error) error {
+	if err := l.append(ctx, d, span, allowed); err != nil {
 		return fmt.Errorf("%w: %w", errUnaudited, err)
 	}
 	err := act()
 	if err == nil {
 		return nil
 	}
-	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
-	defer cancel()
-	if auditErr := l.append(after, d, resultOf(err)); auditErr != nil {
-		l.logger.Error("refusal was not audited", "action", d.action, "object", d.object, "error", auditErr)
-	}
+	l.refuse(ctx, d, span, err)
 	return err
 }
 
-func (l ledger) append(ctx context.Context, d deed, result string) error {
+// cover is serve for what many calls do together: only what no record of this viewing covers yet is written down before.
+func (l ledger) cover(ctx context.Context, d deed, pieces []viewing.Piece, act func() error) error {
+	who := access.Caller(ctx)
+	v := viewing.Viewing{Action: d.action, Session: d.object, Who: who.Name, Auth: string(who.By), From: host(origin(ctx)), Reason: d.reason}
+	if err := l.viewings.Cover(ctx, v, pieces...); err != nil {
+		return fmt.Errorf("%w: %w", errUnaudited, err)
+	}
+	err := act()
+	if err == nil {
+		return nil
+	}
+	l.refuse(ctx, d, evidence.Span{}, err)
+	return err
+}
+
+// refuse writes down that what was allowed was not done after all.
+func (l ledger) refuse(ctx context.Context, d deed, span evidence.Span, err error) {
+	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	defer cancel()
+	if auditErr := l.append(after, d, span, resultOf(err)); auditErr != nil {
+		l.logger.Error("refusal was not audited", "action", d.action, "object", d.object, "error", auditErr)
+	}
+}
+
+func (l ledger) append(ctx context.Context, d deed, span evidence.Span, result string) error {
+	who := access.Caller(ctx)
 	_, err := l.audit.AppendAudit(ctx, catalog.AuditRecord{
-		Time: time.Now(), Who: access.Caller(ctx).Name, Action: d.action, Object: d.object, Reason: d.reason, Result: result, From: origin(ctx),
+		Time: time.Now(), Who: who.Name, Auth: string(who.By), Action: d.action, Object: d.object, Span: span, Reason: d.reason, Result: result, From: origin(ctx),
 	})
 	return err
+}
+
+// host is an address without its port: the connections of one caller have many.
+func host(address string) string {
+	if h, _, err := net.SplitHostPort(address); err == nil {
+		return h
+	}
+	return address
 }
 
 // origin is the address that a call came from.

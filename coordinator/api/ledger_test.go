@@ -1,8 +1,10 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"reflect"
 	"strings"
 	"testing"
@@ -16,6 +18,9 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/recfleet/recfleet/coordinator/catalog"
+	"github.com/recfleet/recfleet/internal/chunk"
+	"github.com/recfleet/recfleet/internal/evidence"
+	"github.com/recfleet/recfleet/internal/object"
 	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
 )
 
@@ -36,7 +41,7 @@ var (
 		recfleetv1.JobService_RetryJob_FullMethodName:           &recfleetv1.RetryJobRequest{JobId: "a.1"},
 		recfleetv1.FleetService_DrainEncoder_FullMethodName:     &recfleetv1.DrainEncoderRequest{EncoderId: strings.Repeat("e", 16)},
 	}
-	reads = []string{"List", "Get", "Watch", "Test", "Download"}
+	reads = []string{"List", "Get", "Watch", "Test", "Download", "Verify"}
 )
 
 // Whoever adds a call that changes something finds here that it must be audited.
@@ -76,6 +81,94 @@ func TestEveryOrderIsAuditedFirst(t *testing.T) {
 	}
 	if n, _, err := broken.catalog.ListAudit(t.Context(), catalog.AuditFilter{}, 2, ""); err != nil || len(n) > 0 {
 		t.Error(n, err)
+	}
+}
+
+// Whoever reads a recording or its manifest is written down before the first byte, and gets none where that fails.
+func TestReadsOfEvidenceAreAuditedFirst(t *testing.T) {
+	f, broken := newFixture(t), newFixtureWith(t, brokenAudit{})
+	f.finished(t, "a")
+	broken.finished(t, "a")
+	fetch := func(f *fixture, r *recfleetv1.DownloadRecordingRequest) (bytes int, err error) {
+		stream, err := recfleetv1.NewRecordingServiceClient(f.conn).DownloadRecording(admin(t), r)
+		for err == nil {
+			var m *recfleetv1.DownloadRecordingResponse
+			if m, err = stream.Recv(); err == nil {
+				bytes += len(m.GetData())
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			err = nil
+		}
+		return bytes, err
+	}
+	one := &recfleetv1.DownloadRecordingRequest{SessionId: "a", Segment: 1, Reason: "case 7"}
+	all := &recfleetv1.DownloadRecordingRequest{SessionId: "a", Segment: 1, Reason: "case 7", EntireSession: true}
+	list := &recfleetv1.GetManifestRequest{SessionId: "a", Reason: "case 7"}
+	for _, r := range []*recfleetv1.DownloadRecordingRequest{one, all} {
+		if n, err := fetch(broken, r); n > 0 || status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "audit") {
+			t.Errorf("%d bytes without a record, %v", n, err)
+		}
+	}
+	if m, err := recfleetv1.NewRecordingServiceClient(broken.conn).GetManifest(admin(t), list); m != nil || status.Code(err) != codes.Unavailable {
+		t.Errorf("a manifest without a record: %v, %v", m, err)
+	}
+	for i, r := range []*recfleetv1.DownloadRecordingRequest{one, all, all, one} {
+		if n, err := fetch(f, r); err != nil || n != 10 {
+			t.Errorf("download %d: %d bytes, %v", i, n, err)
+		}
+	}
+	if m, err := recfleetv1.NewRecordingServiceClient(f.conn).GetManifest(admin(t), list); err != nil || string(m.GetManifest()) != "{}" {
+		t.Errorf("%v, %v", m, err)
+	}
+	found, _, err := f.catalog.ListAudit(t.Context(), catalog.AuditFilter{}, 10, "")
+	if err != nil || len(found) != 4 {
+		t.Fatalf("%+v, %v", found, err)
+	}
+	span := evidence.Span{Start: 1000, End: 3000}
+	for i, want := range []catalog.AuditRecord{
+		{Action: "manifest.read", Object: "a"}, {Action: "recording.download", Object: "a.1", Span: span},
+		{Action: "session.download", Object: "a", Span: span}, {Action: "recording.download", Object: "a.1", Span: span},
+	} {
+		r := found[i]
+		if r.Action != want.Action || r.Object != want.Object || r.Span != want.Span || r.Reason != "case 7" || r.Who != "admin" || r.Auth != "local" || r.Result != "ok" {
+			t.Errorf("%+v", r)
+		}
+	}
+	if _, err := recfleetv1.NewRecordingServiceClient(f.conn).GetManifest(admin(t), &recfleetv1.GetManifestRequest{SessionId: "a", Reason: strings.Repeat("x", 9999)}); status.Code(err) != codes.InvalidArgument {
+		t.Error(err)
+	}
+	answer, err := recfleetv1.NewAuditServiceClient(f.conn).VerifyAudit(admin(t), &recfleetv1.VerifyAuditRequest{})
+	if err != nil || answer.GetRecords() != 4 || !bytes.Equal(answer.GetHash(), found[0].Hash[:]) {
+		t.Errorf("%v, %v", answer, err)
+	}
+}
+
+// finished makes a session that is complete, with one archived segment of ten bytes, from second 1 to 3, and a manifest.
+func (f *fixture) finished(t *testing.T, id string) {
+	t.Helper()
+	ctx, start := t.Context(), time.Now().Add(-time.Minute)
+	at := func(s int) time.Time { return start.Add(time.Duration(s) * time.Second) }
+	_, _, err := f.catalog.CreateSession(ctx, catalog.Session{
+		ID: id, RequestID: id, ArchivePrefix: id + "/", FrameRate: 5, Start: start, Created: start, LastSegment: catalog.Unknown,
+	})
+	seal := catalog.Seal{Segment: 1, Epoch: 1, Start: at(1), End: at(3), Width: 4, Height: 4, Frames: 10, Chunks: 1, Bytes: 9}
+	err = errors.Join(err, f.catalog.MarkRecording(ctx, id), f.catalog.AddSegment(ctx, catalog.Segment{Session: id, SealedBy: catalog.PartyCoordinator, Seal: seal}, start),
+		f.catalog.LoseSession(ctx, id, start, "silent"))
+	jobs, leaseErr := f.catalog.LeaseJobs(ctx, "e", 1, start, start.Add(time.Hour))
+	if err = errors.Join(err, leaseErr); err != nil || len(jobs) != 1 {
+		t.Fatal(jobs, err)
+	}
+	for key, content := range map[string]string{id + "/video-000001.mp4": "0123456789", id + "/manifest.json": "{}"} {
+		if _, err := f.archive.Put(ctx, key, strings.NewReader(content), object.PutOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	recording := catalog.Recording{ObjectKey: id + "/video-000001.mp4", Bytes: 10, SHA256: chunk.Sum([]byte("0123456789")), Width: 4, Height: 4, Frames: 10, EncoderID: "e"}
+	err = errors.Join(f.catalog.CompleteJob(ctx, catalog.JobID(id, 1), jobs[0].Job.Generation, recording),
+		f.catalog.CloseLost(ctx, id, at(3), nil), f.catalog.FinishSession(ctx, id, catalog.SessionInterrupted, ""))
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -20,7 +20,7 @@ var errNoManifest = errors.New("session has no manifest")
 
 // GetManifest returns the documents as they are in the archive.
 func (s *recordingService) GetManifest(ctx context.Context, r *recfleetv1.GetManifestRequest) (*recfleetv1.GetManifestResponse, error) {
-	if err := sessionID(r.GetSessionId()); err != nil {
+	if err := checkOrder(r.GetSessionId(), r.GetReason()); err != nil {
 		return nil, err
 	}
 	session, err := s.catalog.Session(ctx, r.GetSessionId())
@@ -32,10 +32,15 @@ func (s *recordingService) GetManifest(ctx context.Context, r *recfleetv1.GetMan
 		return nil, errNoManifest
 	}
 	answer := &recfleetv1.GetManifestResponse{PublicKey: s.publicKey}
-	if answer.Manifest, err = s.document(ctx, session.ArchivePrefix+finish.ManifestName); err != nil {
-		return nil, err
-	}
-	if answer.Signature, err = s.document(ctx, session.ArchivePrefix+finish.SignatureName); err != nil && !errors.Is(err, errNoManifest) {
+	if err := s.ledger.do(ctx, deed{manifestRead, session.ID, r.GetReason()}, func() (err error) {
+		if answer.Manifest, err = s.document(ctx, session.ArchivePrefix+finish.ManifestName); err != nil {
+			return err
+		}
+		if answer.Signature, err = s.document(ctx, session.ArchivePrefix+finish.SignatureName); errors.Is(err, errNoManifest) {
+			err = nil
+		}
+		return err
+	}); err != nil {
 		return nil, err
 	}
 	return answer, nil

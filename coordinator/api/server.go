@@ -26,6 +26,7 @@ import (
 	"github.com/recfleet/recfleet/coordinator/catalog"
 	"github.com/recfleet/recfleet/coordinator/jobs"
 	"github.com/recfleet/recfleet/coordinator/sessions"
+	"github.com/recfleet/recfleet/coordinator/viewing"
 	"github.com/recfleet/recfleet/internal/bus"
 	"github.com/recfleet/recfleet/internal/object"
 	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
@@ -37,6 +38,8 @@ const (
 	maxStreams = 1000
 	// callTimeout bounds a call; an encoder's Sync waits on top of it.
 	callTimeout = 20 * time.Second
+	// verifyTimeout bounds the one that reads millions of records.
+	verifyTimeout = 15 * time.Minute
 	// pingsFrom is how often a client may ping; clients of this product ping less often.
 	pingsFrom = 5 * time.Second
 )
@@ -116,6 +119,7 @@ func NewServer(cfg Config) (*grpc.Server, error) {
 	if cfg.Audit != nil {
 		book.audit = cfg.Audit
 	}
+	book.viewings = viewing.New(book.audit, time.Now)
 	recfleetv1.RegisterSessionServiceServer(s, &sessionService{
 		catalog: cfg.Catalog, sessions: cfg.Sessions, location: cfg.Location, ledger: book, logger: cfg.Logger, deleted: cfg.Deleted, closing: cfg.Closing,
 	})
@@ -147,6 +151,9 @@ func (g guard) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, n
 	limit := callTimeout
 	if info.FullMethod == recfleetv1.EncoderService_Sync_FullMethodName {
 		limit += maxWait
+	}
+	if info.FullMethod == recfleetv1.AuditService_VerifyAudit_FullMethodName {
+		limit = verifyTimeout
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()

@@ -14,6 +14,8 @@ import (
 	"github.com/recfleet/recfleet/coordinator/access"
 	"github.com/recfleet/recfleet/coordinator/catalog"
 	"github.com/recfleet/recfleet/coordinator/sessions"
+	"github.com/recfleet/recfleet/coordinator/viewing"
+	"github.com/recfleet/recfleet/internal/evidence"
 	"github.com/recfleet/recfleet/internal/object"
 	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
 )
@@ -106,6 +108,13 @@ var (
 	errAltered = errors.New("object in the archive was altered")
 )
 
+// What is read of recordings, as the audit calls it.
+const (
+	recordingDownload = "recording.download" // of one segment
+	sessionDownload   = "session.download"   // of all there is
+	manifestRead      = "manifest.read"
+)
+
 // errNotArchived says that a segment has no mp4 yet, or never.
 var errNotArchived = errors.New("segment is not archived")
 
@@ -146,7 +155,35 @@ func (s *recordingService) DownloadRecording(r *recfleetv1.DownloadRecordingRequ
 	if r.GetOffset() > g.Recording.Bytes {
 		return fmt.Errorf("offset %d of %d bytes: %w", r.GetOffset(), g.Recording.Bytes, object.ErrRange)
 	}
-	return s.ledger.do(ctx, deed{action: "recording.download", object: catalog.JobID(g.Session, g.Segment)}, func() error { return s.download(stream, r, g) })
+	serve := func() error { return s.download(stream, r, g) }
+	if r.GetEntireSession() {
+		pieces, err := s.pieces(ctx, g)
+		if err != nil {
+			return err
+		}
+		return s.ledger.cover(ctx, deed{sessionDownload, g.Session, r.GetReason()}, pieces, serve)
+	}
+	session, err := s.catalog.Session(ctx, g.Session)
+	if err != nil {
+		return err
+	}
+	d := deed{recordingDownload, catalog.JobID(g.Session, g.Segment), r.GetReason()}
+	return s.ledger.serve(ctx, d, evidence.SpanOf(session.Start, g.Start, g.End), serve)
+}
+
+// pieces are all that there is of a session to download, the wanted segment among it.
+func (s *recordingService) pieces(ctx context.Context, wanted catalog.Segment) ([]viewing.Piece, error) {
+	d, err := s.catalog.Detail(ctx, wanted.Session)
+	if err != nil {
+		return nil, err
+	}
+	var pieces []viewing.Piece
+	for _, g := range append(d.Segments, wanted) {
+		if g.State == catalog.SegmentArchived {
+			pieces = append(pieces, viewing.Piece{Segment: g.Segment, Span: evidence.SpanOf(d.Session.Start, g.Start, g.End)})
+		}
+	}
+	return pieces, nil
 }
 
 func (s *recordingService) download(stream grpc.ServerStreamingServer[recfleetv1.DownloadRecordingResponse], r *recfleetv1.DownloadRecordingRequest, g catalog.Segment) error {

@@ -52,6 +52,8 @@ func toStatus(err error) (_ error, told bool) {
 		return status.Error(codes.Unavailable, errUnaudited.Error()+", so nothing was done; try again"), false
 	case errors.Is(err, errNotGiven):
 		return status.Error(codes.PermissionDenied, errNotGiven.Error()), true
+	case errors.Is(err, catalog.ErrAudit):
+		code = codes.DataLoss
 	case errors.Is(err, errTooMany):
 		return status.Error(codes.ResourceExhausted, errTooMany.Error()), true
 	case errors.Is(err, errPrecondition), errors.Is(err, catalog.ErrHeld), errors.Is(err, catalog.ErrTransition):

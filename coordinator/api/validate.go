@@ -379,5 +379,6 @@ func checkStop(r *recfleetv1.StopSessionRequest) error {
 }
 
 func checkDownload(r *recfleetv1.DownloadRecordingRequest) error {
-	return first(sessionID(r.GetSessionId()), within("segment", int64(r.GetSegment()), 1, maxSegment), within("offset", r.GetOffset(), 0, 1<<62))
+	return first(sessionID(r.GetSessionId()), within("segment", int64(r.GetSegment()), 1, maxSegment), within("offset", r.GetOffset(), 0, 1<<62),
+		text("reason", r.GetReason(), maxReason))
 }

@@ -45,10 +45,11 @@ func (c *Catalog) AppendAudit(ctx context.Context, r AuditRecord) (AuditRecord, 
 type AuditFilter struct {
 	Who, Action, Object, Result string
 	After, Before               time.Time // at or after; before
+	OldestFirst                 bool
 }
 
 func (f AuditFilter) fingerprint() string {
-	return fingerprint("%q %q %q %q %d %d", f.Who, f.Action, f.Object, f.Result, nanos(f.After), nanos(f.Before))
+	return fingerprint("%q %q %q %q %d %d %t", f.Who, f.Action, f.Object, f.Result, nanos(f.After), nanos(f.Before), f.OldestFirst)
 }
 
 type auditToken struct {
@@ -64,11 +65,14 @@ func scanAudit(row scanner) (r AuditRecord, err error) {
 	return r, err
 }
 
-// ListAudit returns at most size records, the newest first, and the token of the next page, empty where there is none. A
+// ListAudit returns at most size records, the newest first unless the filter says otherwise, and the token of the next page, empty where there is none. A
 // token that was made for another filter is ErrPageToken.
 func (c *Catalog) ListAudit(ctx context.Context, f AuditFilter, size int, token string) (found []AuditRecord, next string, err error) {
 	var s statement
-	conditions := []string{"1 = 1"}
+	conditions, beyond, order := []string{"1 = 1"}, "number < ", "DESC"
+	if f.OldestFirst {
+		beyond, order = "number > ", "ASC"
+	}
 	for _, one := range []struct{ column, value string }{{"who", f.Who}, {"action", f.Action}, {"object", f.Object}, {"result", f.Result}} {
 		if one.value != "" {
 			conditions = append(conditions, one.column+" = "+s.arg(one.value))
@@ -85,14 +89,14 @@ func (c *Catalog) ListAudit(ctx context.Context, f AuditFilter, size int, token 
 		if !readToken(token, &t) || t.Filter != f.fingerprint() || t.Number < 1 {
 			return nil, "", ErrPageToken
 		}
-		conditions = append(conditions, "number < "+s.arg(t.Number))
+		conditions = append(conditions, beyond+s.arg(t.Number))
 	}
 	err = c.view(ctx, func(tx *txn) error {
 		return rows(ctx, tx, func(row scanner) error {
 			r, err := scanAudit(row)
 			found = append(found, r)
 			return err
-		}, selectAudit+` WHERE `+strings.Join(conditions, " AND ")+` ORDER BY number DESC LIMIT `+s.arg(size+1), s.args...)
+		}, selectAudit+` WHERE `+strings.Join(conditions, " AND ")+` ORDER BY number `+order+` LIMIT `+s.arg(size+1), s.args...)
 	})
 	if err != nil {
 		return nil, "", fmt.Errorf("list audit: %w", err)

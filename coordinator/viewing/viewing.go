@@ -36,7 +36,6 @@ type Viewing struct {
 	Who     string
 	Auth    string
 	From    string // the host that asks, without its port
-	Visit   string // tells visits of the same person from each other; not in the record
 	Reason  string
 }
 
@@ -116,7 +115,9 @@ func (b *Book) page(v Viewing) *page {
 	return p
 }
 
-func (p *page) over(now time.Time) bool { return now.Sub(p.asked) > idle || now.Sub(p.opened) > longest }
+func (p *page) over(now time.Time) bool {
+	return now.Sub(p.asked) > idle || now.Sub(p.opened) > longest
+}
 
 // makeRoom forgets what is over or, where that is nothing, all.
 func (b *Book) makeRoom(now time.Time) {

@@ -36,7 +36,7 @@ func (p *paper) AppendAudit(_ context.Context, r catalog.AuditRecord) (catalog.A
 
 var (
 	start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	ann   = viewing.Viewing{Action: "recording.play", Session: "a", Who: "ann", From: "10.0.0.1", Visit: "1", Reason: "case 7"}
+	ann   = viewing.Viewing{Action: "recording.play", Session: "a", Who: "ann", From: "10.0.0.1", Reason: "case 7"}
 )
 
 func piece(n int64) viewing.Piece {
@@ -139,7 +139,7 @@ func TestTheBookStaysSmall(t *testing.T) {
 	b := viewing.New(log, time.Now)
 	for n := range 20_000 {
 		v := ann
-		v.Visit = fmt.Sprint(n)
+		v.From = fmt.Sprint(n)
 		if err := b.Cover(t.Context(), v, piece(1)); err != nil {
 			t.Fatal(err)
 		}

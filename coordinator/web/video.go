@@ -14,13 +14,17 @@ import (
 )
 
 // video serves the mp4 of a segment, whole or by range, for the player.
-func (p *page) video(w http.ResponseWriter, r *http.Request) { p.recording(w, r, "inline") }
+func (p *page) video(w http.ResponseWriter, r *http.Request) {
+	p.recording(w, r, "inline", recordingPlay, p.audited.play)
+}
 
 // download serves the same to be kept.
-func (p *page) download(w http.ResponseWriter, r *http.Request) { p.recording(w, r, "attachment") }
+func (p *page) download(w http.ResponseWriter, r *http.Request) {
+	p.recording(w, r, "attachment", recordingDownload, p.audited.download)
+}
 
-// recording serves an mp4 under a name fit for a file.
-func (p *page) recording(w http.ResponseWriter, r *http.Request, disposition string) {
+// recording serves an mp4 under a name fit for a file, once it is written down that it does.
+func (p *page) recording(w http.ResponseWriter, r *http.Request, disposition, action string, note noting) {
 	detail, ok := p.detail(w, r)
 	if !ok {
 		return
@@ -33,13 +37,19 @@ func (p *page) recording(w http.ResponseWriter, r *http.Request, disposition str
 	}
 	segment := detail.Segments[at]
 	recording := segment.Recording
+	if err := note(r, detail.Session, segment); err != nil {
+		p.cfg.Logger.Error("recording was not served, it cannot be audited", "session_id", detail.Session.ID, "segment", n, "error", err)
+		p.fail(w, r, http.StatusServiceUnavailable)
+		return
+	}
 	file := &objectFile{ctx: r.Context, objects: p.cfg.Objects, key: recording.ObjectKey, version: recording.ObjectVersion, size: recording.Bytes}
 	defer file.Close()
 	w.Header().Set("Content-Type", "video/mp4")
 	w.Header().Set("Content-Disposition", fmt.Sprintf("%s; filename=\"%s-%06d.mp4\"", disposition, detail.Session.ID, n))
 	w.Header().Set("ETag", `"`+recording.SHA256.String()+`"`)
 	http.ServeContent(w, r, "", segment.End, file)
-	if file.failed != nil {
+	if file.failed != nil && r.Context().Err() == nil {
+		p.audited.failed(r, action, detail.Session, segment)
 		p.cfg.Logger.Warn("recording was not served to its end", "session_id", detail.Session.ID, "segment", n, "error", file.failed)
 	}
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/recfleet/recfleet/coordinator/access"
 	"github.com/recfleet/recfleet/coordinator/catalog"
+	"github.com/recfleet/recfleet/coordinator/viewing"
 	"github.com/recfleet/recfleet/internal/object"
 )
 
@@ -43,6 +44,8 @@ type Config struct {
 	Objects  Objects
 	// Access knows visitors by their tokens and what they may do.
 	Access *access.Control
+	// Audit takes who watches and downloads what, before it is served.
+	Audit  viewing.Auditor
 	Logger hclog.Logger
 }
 
@@ -59,13 +62,14 @@ type page struct {
 	cfg     Config
 	views   map[string]*template.Template
 	visitor *visitors
+	audited audited
 	mux     *http.ServeMux
 	routes  []string
 }
 
 // New returns the page. A route for which no right is declared is access.ErrUndeclared.
 func New(cfg Config) (Page, error) {
-	p := &page{cfg: cfg, views: map[string]*template.Template{}, visitor: newVisitors(time.Now), mux: http.NewServeMux()}
+	p := &page{cfg: cfg, views: map[string]*template.Template{}, visitor: newVisitors(time.Now), audited: newAudited(cfg.Audit), mux: http.NewServeMux()}
 	for _, name := range []string{"login", "list", "session", "error"} {
 		view, err := template.New("frame.html").Funcs(functions()).ParseFS(files, "templates/frame.html", "templates/"+name+".html")
 		if err != nil {

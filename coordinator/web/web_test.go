@@ -32,6 +32,13 @@ var video = bytes.Repeat([]byte("0123456789"), 1000)
 // site serves the page over a real catalog and a real directory, with one session of one archived segment and one sealed.
 func site(t *testing.T) (base string, browser *http.Client) {
 	t.Helper()
+	base, browser, _ = auditedSite(t)
+	return base, browser
+}
+
+// auditedSite is site with its audit log, which can be made to fail.
+func auditedSite(t *testing.T) (base string, browser *http.Client, log *tearable) {
+	t.Helper()
 	c, err := catalog.Open(t.Context(), t.TempDir()+"/catalog.db")
 	if err != nil {
 		t.Fatal(err)
@@ -79,8 +86,9 @@ func site(t *testing.T) (base string, browser *http.Client) {
 		t.Fatal(err)
 	}
 
+	log = &tearable{Catalog: c}
 	handler, err := New(Config{
-		Sessions: c, Objects: store, Access: access.New(c, access.Local(identity.Tokens{Admin: token})), Logger: hclog.NewNullLogger(),
+		Sessions: c, Objects: store, Access: access.New(c, access.Local(identity.Tokens{Admin: token})), Audit: log, Logger: hclog.NewNullLogger(),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -91,7 +99,7 @@ func site(t *testing.T) (base string, browser *http.Client) {
 	if browser.Jar, err = cookiejar.New(nil); err != nil {
 		t.Fatal(err)
 	}
-	return server.URL, browser
+	return server.URL, browser, log
 }
 
 // get returns the answer, its body read and closed.

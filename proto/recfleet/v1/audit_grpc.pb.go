@@ -32,7 +32,7 @@ const (
 // Every call may fail with UNAUTHENTICATED, PERMISSION_DENIED and UNAVAILABLE; INVALID_ARGUMENT names the field that is
 // wrong.
 type AuditServiceClient interface {
-	// ListAuditRecords returns records, the newest first. It only reads.
+	// ListAuditRecords returns records, the newest first unless the oldest are asked for first. It only reads.
 	ListAuditRecords(ctx context.Context, in *ListAuditRecordsRequest, opts ...grpc.CallOption) (*ListAuditRecordsResponse, error)
 	// VerifyAudit reads the whole audit and computes its hash chain anew. It may take minutes where there are millions of records.
 	// DATA_LOSS where a record is missing, was changed or is not the last that was written; the text says which.
@@ -76,7 +76,7 @@ func (c *auditServiceClient) VerifyAudit(ctx context.Context, in *VerifyAuditReq
 // Every call may fail with UNAUTHENTICATED, PERMISSION_DENIED and UNAVAILABLE; INVALID_ARGUMENT names the field that is
 // wrong.
 type AuditServiceServer interface {
-	// ListAuditRecords returns records, the newest first. It only reads.
+	// ListAuditRecords returns records, the newest first unless the oldest are asked for first. It only reads.
 	ListAuditRecords(context.Context, *ListAuditRecordsRequest) (*ListAuditRecordsResponse, error)
 	// VerifyAudit reads the whole audit and computes its hash chain anew. It may take minutes where there are millions of records.
 	// DATA_LOSS where a record is missing, was changed or is not the last that was written; the text says which.

@@ -1,0 +1,80 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/recfleet/recfleet/coordinator/catalog"
+	"github.com/recfleet/recfleet/internal/evidence"
+)
+
+// tearable is an audit log that can be made to fail.
+type tearable struct {
+	*catalog.Catalog
+	torn atomic.Bool
+}
+
+func (l *tearable) AppendAudit(ctx context.Context, r catalog.AuditRecord) (catalog.AuditRecord, error) {
+	if l.torn.Load() {
+		return r, errors.New("disk is full")
+	}
+	return l.Catalog.AppendAudit(ctx, r)
+}
+
+// records returns the audit's, the oldest first.
+func (l *tearable) records(t *testing.T) []catalog.AuditRecord {
+	t.Helper()
+	all, _, err := l.ListAudit(t.Context(), catalog.AuditFilter{}, 100, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Reverse(all)
+	return all
+}
+
+func TestWatchingIsWrittenDownBeforeTheFirstByte(t *testing.T) {
+	base, browser, log := auditedSite(t)
+	signIn(t, base, browser, token)
+	video, download := base+"/sessions/"+sessionID+"/video/1", base+"/sessions/"+sessionID+"/download/1"
+
+	log.torn.Store(true)
+	for _, path := range []string{video, download} {
+		for _, header := range [][]string{nil, {"Range", "bytes=10-19"}} {
+			answer, body := get(t, browser, path, header...)
+			if answer.StatusCode != http.StatusServiceUnavailable || strings.Contains(body, "0123456789") || answer.Header.Get("ETag") != "" {
+				t.Errorf("%s was served without a record: %d, %d bytes", path, answer.StatusCode, len(body))
+			}
+		}
+	}
+	log.torn.Store(false)
+	if found := log.records(t); len(found) > 0 {
+		t.Fatalf("%+v", found)
+	}
+
+	for _, header := range [][]string{nil, {"Range", "bytes=10-19"}, {"Range", "bytes=0-1"}} {
+		if answer, _ := get(t, browser, video, header...); answer.StatusCode/100 != 2 {
+			t.Errorf("%v: %d", header, answer.StatusCode)
+		}
+	}
+	for range 2 {
+		get(t, browser, download)
+	}
+	get(t, browser, base+"/sessions/"+sessionID+"/video/2") // not archived: nothing is served
+	found := log.records(t)
+	if len(found) != 3 {
+		t.Fatalf("%+v", found)
+	}
+	for i, want := range []struct{ action, object string }{{"recording.play", sessionID}, {"recording.download", sessionID + ".1"}, {"recording.download", sessionID + ".1"}} {
+		r := found[i]
+		if r.Action != want.action || r.Object != want.object || r.Who != "admin" || r.Auth != "local" || r.Result != "ok" || r.From != "127.0.0.1" ||
+			r.Span != (evidence.Span{Start: 0, End: 60_000}) || time.Since(r.Time) > time.Minute {
+			t.Errorf("%+v", r)
+		}
+	}
+}

@@ -1,0 +1,50 @@
+package evidence
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Sentence says in words what a record is about. The names in it are as they came.
+func (r Record) Sentence() string {
+	object, part := r.Object, ""
+	if r.Span != (Span{}) {
+		part = " (" + r.Span.String() + ")"
+	}
+	var what string
+	switch session, segment, _ := strings.Cut(object, "."); r.Action {
+	case "recording.play":
+		what = fmt.Sprintf("played %s video%s", session, part)
+	case "recording.download":
+		what = fmt.Sprintf("downloaded %s video of segment %s%s", session, segment, part)
+	case "session.download":
+		what = fmt.Sprintf("downloaded entire session: %s%s", session, part)
+	case "manifest.read":
+		what = "read the manifest of session " + session
+	case "session.view":
+		what = "looked at session " + session
+	case "session.stop":
+		what = "stopped session " + session
+	case "session.hold":
+		what = "held session " + session
+	case "session.release":
+		what = "released session " + session
+	case "session.delete":
+		what = "deleted session " + session
+	case "job.retry":
+		what = "retried job " + object
+	default:
+		what = strings.TrimSpace(r.Action + " " + object)
+	}
+	if r.Result != "ok" && r.Result != "" {
+		what += ", refused: " + r.Result
+	}
+	return fmt.Sprintf("%s %s", r.who(), what)
+}
+
+func (r Record) who() string {
+	if r.Who == "" {
+		return "somebody"
+	}
+	return r.Who
+}
