@@ -221,6 +221,12 @@ func (s *service) TestPolicy(_ context.Context, r *recfleetv1.TestPolicyRequest)
 	}, nil
 }
 
+func (s *service) GetManifestKey(context.Context, *recfleetv1.GetManifestKeyRequest) (*recfleetv1.GetManifestKeyResponse, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return &recfleetv1.GetManifestKeyResponse{PublicKey: s.manifest.GetPublicKey()}, nil
+}
+
 func (s *service) GetManifest(context.Context, *recfleetv1.GetManifestRequest) (*recfleetv1.GetManifestResponse, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

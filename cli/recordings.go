@@ -14,7 +14,7 @@ import (
 )
 
 func (a *app) recordings() *cobra.Command {
-	return noun("recordings", "List, download and verify archived recordings", a.listRecordings(), a.downloadRecordings(), a.verifyRecordings())
+	return noun("recordings", "List, download and verify archived recordings", a.listRecordings(), a.downloadRecordings(), a.verifyRecordings(), a.printKey())
 }
 
 func (a *app) listRecordings() *cobra.Command {

@@ -48,6 +48,7 @@ func methods() map[string]rule {
 		recfleetv1.RecordingService_ListRecordings_FullMethodName:    ofSession(RightList),
 		recfleetv1.RecordingService_DownloadRecording_FullMethodName: ofSession(RightDownload),
 		recfleetv1.RecordingService_GetManifest_FullMethodName:       ofSession(RightView),
+		recfleetv1.RecordingService_GetManifestKey_FullMethodName:    {known: true},
 
 		recfleetv1.JobService_ListJobs_FullMethodName: person(RightManage),
 		recfleetv1.JobService_RetryJob_FullMethodName: person(RightManage),

@@ -7,7 +7,7 @@ import (
 	"io"
 
 	"github.com/recfleet/recfleet/coordinator/catalog"
-	"github.com/recfleet/recfleet/coordinator/finish"
+	"github.com/recfleet/recfleet/internal/manifest"
 	"github.com/recfleet/recfleet/internal/object"
 	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
 )
@@ -33,10 +33,10 @@ func (s *recordingService) GetManifest(ctx context.Context, r *recfleetv1.GetMan
 	}
 	answer := &recfleetv1.GetManifestResponse{PublicKey: s.publicKey}
 	if err := s.ledger.do(ctx, deed{manifestRead, session.ID, r.GetReason()}, func() (err error) {
-		if answer.Manifest, err = s.document(ctx, session.ArchivePrefix+finish.ManifestName); err != nil {
+		if answer.Manifest, err = s.document(ctx, session.ArchivePrefix+manifest.Name); err != nil {
 			return err
 		}
-		if answer.Signature, err = s.document(ctx, session.ArchivePrefix+finish.SignatureName); errors.Is(err, errNoManifest) {
+		if answer.Signature, err = s.document(ctx, session.ArchivePrefix+manifest.SignatureName); errors.Is(err, errNoManifest) {
 			err = nil
 		}
 		return err
@@ -44,6 +44,11 @@ func (s *recordingService) GetManifest(ctx context.Context, r *recfleetv1.GetMan
 		return nil, err
 	}
 	return answer, nil
+}
+
+// GetManifestKey returns the public key.
+func (s *recordingService) GetManifestKey(context.Context, *recfleetv1.GetManifestKeyRequest) (*recfleetv1.GetManifestKeyResponse, error) {
+	return &recfleetv1.GetManifestKeyResponse{PublicKey: s.publicKey}, nil
 }
 
 // document reads a small object.

@@ -10,16 +10,16 @@ import (
 )
 
 // metadata is the content of metadata.json. Its first eight fields are those that session recorders on AppStream write;
-// the rest is ours.
+// they are there also where they are empty. The rest is ours.
 type metadata struct {
-	StackName                  string `json:"StackName,omitempty"`
-	UserAccessMode             string `json:"UserAccessMode,omitempty"`
-	SessionReservationDateTime string `json:"SessionReservationDateTime,omitempty"`
-	UserName                   string `json:"UserName,omitempty"`
-	SessionID                  string `json:"SessionId,omitempty"`
-	ImageArn                   string `json:"ImageArn,omitempty"`
-	InstanceType               string `json:"InstanceType,omitempty"`
-	FleetName                  string `json:"FleetName,omitempty"`
+	StackName                  string `json:"StackName"`
+	UserAccessMode             string `json:"UserAccessMode"`
+	SessionReservationDateTime string `json:"SessionReservationDateTime"`
+	UserName                   string `json:"UserName"`
+	SessionID                  string `json:"SessionId"`
+	ImageArn                   string `json:"ImageArn"`
+	InstanceType               string `json:"InstanceType"`
+	FleetName                  string `json:"FleetName"`
 
 	RecordingID  string           `json:"recording_id"`
 	Instance     string           `json:"instance,omitempty"`

@@ -2,7 +2,8 @@
 //
 // What comes in is a session whose books are closed and whose segments are all archived or quarantined. What goes out to
 // the archive is metadata.json, about the desktop, manifest.json, which lists every segment with its hash and every gap
-// with its cause, and the manifest's signature. What always holds: a session is final only when all three are in the archive;
+// with its cause, the manifest's signature, and last, of a session that is complete and of no other, the end marker complete.json.
+// What always holds: a session is final only when all of them are in the archive;
 // what is written depends on what does not change any more, so that whoever writes it writes the same bytes; every stretch of a final session
 // is in an archived segment or in a gap; a session with a quarantined segment keeps its chunks on the bus.
 package finish
@@ -12,6 +13,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -191,20 +193,28 @@ func quarantined(d catalog.Detail) (n int) {
 func (f *Finish) archiveDocuments(ctx context.Context, d catalog.Detail, state catalog.SessionState, reason string) error {
 	about, err := encode(metadataOf(d))
 	if err != nil {
-		return fmt.Errorf("write %s: %w", MetadataName, err)
+		return fmt.Errorf("write %s: %w", manifest.MetadataName, err)
 	}
 	list, err := manifestOf(d, state, reason).Encode()
 	if err != nil {
 		return err
 	}
 	folder := d.Session.ArchivePrefix
-	if err := f.put(ctx, folder+MetadataName, "application/json", about); err != nil {
+	if err := f.put(ctx, folder+manifest.MetadataName, "application/json", about); err != nil {
 		return err
 	}
-	if err := f.put(ctx, folder+ManifestName, "application/json", list); err != nil {
+	if err := f.put(ctx, folder+manifest.Name, "application/json", list); err != nil {
 		return err
 	}
-	return f.sign(ctx, folder+SignatureName, list)
+	if err := f.sign(ctx, folder+manifest.SignatureName, list); err != nil || state != catalog.SessionComplete {
+		return err
+	}
+	sum := sha256.Sum256(list)
+	marker, err := manifest.NewMarker(d.Session.ID, len(list), hex.EncodeToString(sum[:])).Encode()
+	if err != nil {
+		return err
+	}
+	return f.put(ctx, folder+manifest.MarkerName, "application/json", marker)
 }
 
 func (f *Finish) put(ctx context.Context, key, contentType string, content []byte) error {

@@ -5,6 +5,9 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"io"
 	"os"
@@ -138,7 +141,7 @@ func TestManifestsAreSignedOverTheirBytes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	list, signature := read(t, store, "s/"+ManifestName), read(t, store, "s/"+SignatureName)
+	list, signature := read(t, store, "s/"+manifest.Name), read(t, store, "s/"+manifest.SignatureName)
 	if !ed25519.Verify(f.key.Public().(ed25519.PublicKey), list, signature) {
 		t.Error("the signature is not that of the manifest")
 	}
@@ -150,7 +153,7 @@ func TestManifestsAreSignedOverTheirBytes(t *testing.T) {
 	if err := other.archiveDocuments(t.Context(), d, catalog.SessionComplete, ""); err != nil {
 		t.Error(err)
 	}
-	if !bytes.Equal(read(t, store, "s/"+SignatureName), signature) {
+	if !bytes.Equal(read(t, store, "s/"+manifest.SignatureName), signature) {
 		t.Error("the signature was replaced")
 	}
 	// Another manifest is not taken for it.
@@ -159,9 +162,99 @@ func TestManifestsAreSignedOverTheirBytes(t *testing.T) {
 	}
 }
 
+// The end marker is the last thing that is written, and only of sessions that are complete.
+func TestTheEndMarker(t *testing.T) {
+	d := detail(catalog.SegmentArchived, [2]float64{0, 60})
+	for _, state := range []catalog.SessionState{catalog.SessionInterrupted, catalog.SessionEmpty} {
+		f, store := newFinish(t)
+		if err := f.archiveDocuments(t.Context(), d, state, ""); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := store.Stat(t.Context(), "s/"+manifest.MarkerName); !errors.Is(err, object.ErrNotFound) {
+			t.Errorf("%s: there is one: %v", state, err)
+		}
+	}
+	f, store := newFinish(t)
+	archive := &noting{Store: store}
+	f.archive = archive
+	if err := f.archiveDocuments(t.Context(), d, catalog.SessionComplete, ""); err != nil {
+		t.Fatal(err)
+	}
+	if last := archive.keys[len(archive.keys)-1]; last != "s/"+manifest.MarkerName {
+		t.Errorf("written: %v", archive.keys)
+	}
+	list := read(t, store, "s/"+manifest.Name)
+	sum := sha256.Sum256(list)
+	m, err := manifest.ParseMarker(read(t, store, "s/"+manifest.MarkerName))
+	if err != nil || m.SessionID != "s" || m.ManifestBytes != len(list) || m.ManifestSHA256 != hex.EncodeToString(sum[:]) {
+		t.Errorf("%+v, %v", m, err)
+	}
+	// Where anything before it cannot be written there is none.
+	f, store = newFinish(t)
+	if _, err := store.Put(t.Context(), "s/"+manifest.SignatureName, strings.NewReader("not one"), object.PutOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.archiveDocuments(t.Context(), d, catalog.SessionComplete, ""); err == nil {
+		t.Error("a foreign signature was taken")
+	}
+	if _, err := store.Stat(t.Context(), "s/"+manifest.MarkerName); !errors.Is(err, object.ErrNotFound) {
+		t.Errorf("there is one: %v", err)
+	}
+}
+
+// noting is an archive that tells what was put.
+type noting struct {
+	object.Store
+	keys []string
+}
+
+func (n *noting) Put(ctx context.Context, key string, body io.ReadSeeker, opts object.PutOptions) (object.Info, error) {
+	info, err := n.Store.Put(ctx, key, body, opts)
+	if err == nil {
+		n.keys = append(n.keys, key)
+	}
+	return info, err
+}
+
+// The eight fields are there under their names, also where nothing is known of them.
+func TestMetadataNamesThePlatformsFields(t *testing.T) {
+	d := detail(catalog.SegmentArchived, [2]float64{0, 60})
+	d.Session.Metadata = map[string]string{
+		"AppStream_Stack_Name": "st", "AppStream_User_Access_Mode": "SAML", "AppStream_Session_Reservation_DateTime": "2026-01-02T03:04:05Z",
+		"AppStream_UserName": "ann", "AppStream_Session_ID": "p-1", "AppStream_Image_Arn": "arn:i", "AppStream_Instance_Type": "stream.x", "AppStream_Resource_Name": "fl",
+	}
+	for _, c := range []struct {
+		metadata map[string]string
+		want     string
+	}{
+		{d.Session.Metadata, "st SAML 2026-01-02T03:04:05Z ann p-1 arn:i stream.x fl"}, {nil, "       "},
+	} {
+		d.Session.Metadata = c.metadata
+		raw, err := encode(metadataOf(d))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got map[string]any
+		if err := json.Unmarshal(raw, &got); err != nil {
+			t.Fatal(err)
+		}
+		var values []string
+		for _, name := range []string{"StackName", "UserAccessMode", "SessionReservationDateTime", "UserName", "SessionId", "ImageArn", "InstanceType", "FleetName"} {
+			value, ok := got[name].(string)
+			if !ok {
+				t.Errorf("%s is missing", name)
+			}
+			values = append(values, value)
+		}
+		if strings.Join(values, " ") != c.want {
+			t.Errorf("%q, want %q", values, c.want)
+		}
+	}
+}
+
 func TestAForeignSignatureIsNotTaken(t *testing.T) {
 	f, store := newFinish(t)
-	if _, err := store.Put(context.WithoutCancel(t.Context()), "s/"+SignatureName, bytes.NewReader([]byte("not one")), object.PutOptions{}); err != nil {
+	if _, err := store.Put(context.WithoutCancel(t.Context()), "s/"+manifest.SignatureName, bytes.NewReader([]byte("not one")), object.PutOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.archiveDocuments(t.Context(), detail(catalog.SegmentArchived, [2]float64{0, 60}), catalog.SessionComplete, ""); !errors.Is(err, object.ErrExists) {

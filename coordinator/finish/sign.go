@@ -16,13 +16,6 @@ import (
 	"github.com/recfleet/recfleet/internal/object"
 )
 
-// Names of what is written beside the mp4s of a session.
-const (
-	MetadataName  = "metadata.json"
-	ManifestName  = "manifest.json"
-	SignatureName = "manifest.json.sig" // 64 bytes: Ed25519 over the bytes of the manifest
-)
-
 const keyType = "PRIVATE KEY"
 
 // ErrKey says that a file does not hold a key to sign manifests with, or that others can read it.

@@ -12,12 +12,14 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/recfleet/recfleet/coordinator/catalog"
 	"github.com/recfleet/recfleet/coordinator/duty"
+	"github.com/recfleet/recfleet/internal/manifest"
 	"github.com/recfleet/recfleet/internal/object"
 )
 
@@ -171,16 +173,23 @@ func (r *Retention) delete(ctx context.Context, s catalog.Session) error {
 	return nil
 }
 
-// empty deletes every object of a folder and returns how many there were.
+// empty deletes every object of a folder, first the end marker, and returns how many there were.
 func (r *Retention) empty(ctx context.Context, folder string) (n int, err error) {
 	if len(folder) < 2 || folder[len(folder)-1] != '/' {
 		return 0, fmt.Errorf("empty folder %q: it is none", folder)
 	}
+	var keys []string
 	for info, err := range r.archive.List(ctx, folder) {
 		if err != nil {
-			return n, err
+			return 0, err
 		}
-		if err := r.archive.Delete(ctx, info.Key); err != nil {
+		keys = append(keys, info.Key)
+	}
+	if at := slices.Index(keys, folder+manifest.MarkerName); at > 0 {
+		keys = slices.Insert(slices.Delete(keys, at, at+1), 0, folder+manifest.MarkerName)
+	}
+	for _, key := range keys {
+		if err := r.archive.Delete(ctx, key); err != nil {
 			return n, err
 		}
 		n++

@@ -228,6 +228,28 @@ func TestADeletionIsResumed(t *testing.T) {
 	})
 }
 
+// Whatever stops a deletion, there is no end marker without all that it vouches for.
+func TestTheEndMarkerIsDeletedFirst(t *testing.T) {
+	each(t, func(f *fixture) {
+		f.finished("a", time.Hour)
+		f.put("day/a/complete.json")
+		f.put("day/a/aaa.json") // comes before it in every listing
+		f.now = start.Add(2 * time.Hour)
+		f.archive.left = 1
+		if err := f.fresh().Step(f.t.Context()); !errors.Is(err, object.ErrUnavailable) {
+			f.t.Fatal(err)
+		}
+		if got := f.keys("day/a/"); len(got) != 6 || slices.Contains(got, "day/a/complete.json") {
+			f.t.Errorf("left: %v", got)
+		}
+		f.archive.left = -1
+		f.step(f.fresh())
+		if got := f.keys("day/a/"); len(got) != 0 {
+			f.t.Errorf("left: %v", got)
+		}
+	})
+}
+
 // unwritable is a catalog whose audit cannot be written.
 type unwritable struct{ *catalog.Catalog }
 

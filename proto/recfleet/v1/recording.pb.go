@@ -390,6 +390,89 @@ func (x *GetManifestResponse) GetPublicKey() []byte {
 	return nil
 }
 
+// GetManifestKeyRequest is empty.
+type GetManifestKeyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetManifestKeyRequest) Reset() {
+	*x = GetManifestKeyRequest{}
+	mi := &file_recfleet_v1_recording_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetManifestKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetManifestKeyRequest) ProtoMessage() {}
+
+func (x *GetManifestKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_recfleet_v1_recording_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetManifestKeyRequest.ProtoReflect.Descriptor instead.
+func (*GetManifestKeyRequest) Descriptor() ([]byte, []int) {
+	return file_recfleet_v1_recording_proto_rawDescGZIP(), []int{6}
+}
+
+// GetManifestKeyResponse holds the key.
+type GetManifestKeyResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The Ed25519 public key that the coordinator signs with now, 32 bytes.
+	PublicKey     []byte `protobuf:"bytes,1,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetManifestKeyResponse) Reset() {
+	*x = GetManifestKeyResponse{}
+	mi := &file_recfleet_v1_recording_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetManifestKeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetManifestKeyResponse) ProtoMessage() {}
+
+func (x *GetManifestKeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_recfleet_v1_recording_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetManifestKeyResponse.ProtoReflect.Descriptor instead.
+func (*GetManifestKeyResponse) Descriptor() ([]byte, []int) {
+	return file_recfleet_v1_recording_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *GetManifestKeyResponse) GetPublicKey() []byte {
+	if x != nil {
+		return x.PublicKey
+	}
+	return nil
+}
+
 var File_recfleet_v1_recording_proto protoreflect.FileDescriptor
 
 const file_recfleet_v1_recording_proto_rawDesc = "" +
@@ -424,11 +507,16 @@ const file_recfleet_v1_recording_proto_rawDesc = "" +
 	"\bmanifest\x18\x01 \x01(\fR\bmanifest\x12\x1c\n" +
 	"\tsignature\x18\x02 \x01(\fR\tsignature\x12\x1d\n" +
 	"\n" +
-	"public_key\x18\x03 \x01(\fR\tpublicKey2\xa5\x02\n" +
+	"public_key\x18\x03 \x01(\fR\tpublicKey\"\x17\n" +
+	"\x15GetManifestKeyRequest\"7\n" +
+	"\x16GetManifestKeyResponse\x12\x1d\n" +
+	"\n" +
+	"public_key\x18\x01 \x01(\fR\tpublicKey2\x80\x03\n" +
 	"\x10RecordingService\x12Y\n" +
 	"\x0eListRecordings\x12\".recfleet.v1.ListRecordingsRequest\x1a#.recfleet.v1.ListRecordingsResponse\x12d\n" +
 	"\x11DownloadRecording\x12%.recfleet.v1.DownloadRecordingRequest\x1a&.recfleet.v1.DownloadRecordingResponse0\x01\x12P\n" +
-	"\vGetManifest\x12\x1f.recfleet.v1.GetManifestRequest\x1a .recfleet.v1.GetManifestResponseB;Z9github.com/recfleet/recfleet/proto/recfleet/v1;recfleetv1b\x06proto3"
+	"\vGetManifest\x12\x1f.recfleet.v1.GetManifestRequest\x1a .recfleet.v1.GetManifestResponse\x12Y\n" +
+	"\x0eGetManifestKey\x12\".recfleet.v1.GetManifestKeyRequest\x1a#.recfleet.v1.GetManifestKeyResponseB;Z9github.com/recfleet/recfleet/proto/recfleet/v1;recfleetv1b\x06proto3"
 
 var (
 	file_recfleet_v1_recording_proto_rawDescOnce sync.Once
@@ -442,7 +530,7 @@ func file_recfleet_v1_recording_proto_rawDescGZIP() []byte {
 	return file_recfleet_v1_recording_proto_rawDescData
 }
 
-var file_recfleet_v1_recording_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_recfleet_v1_recording_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_recfleet_v1_recording_proto_goTypes = []any{
 	(*ListRecordingsRequest)(nil),     // 0: recfleet.v1.ListRecordingsRequest
 	(*ListRecordingsResponse)(nil),    // 1: recfleet.v1.ListRecordingsResponse
@@ -450,19 +538,23 @@ var file_recfleet_v1_recording_proto_goTypes = []any{
 	(*DownloadRecordingResponse)(nil), // 3: recfleet.v1.DownloadRecordingResponse
 	(*GetManifestRequest)(nil),        // 4: recfleet.v1.GetManifestRequest
 	(*GetManifestResponse)(nil),       // 5: recfleet.v1.GetManifestResponse
-	(*Recording)(nil),                 // 6: recfleet.v1.Recording
+	(*GetManifestKeyRequest)(nil),     // 6: recfleet.v1.GetManifestKeyRequest
+	(*GetManifestKeyResponse)(nil),    // 7: recfleet.v1.GetManifestKeyResponse
+	(*Recording)(nil),                 // 8: recfleet.v1.Recording
 }
 var file_recfleet_v1_recording_proto_depIdxs = []int32{
-	6, // 0: recfleet.v1.ListRecordingsResponse.recordings:type_name -> recfleet.v1.Recording
-	6, // 1: recfleet.v1.DownloadRecordingResponse.recording:type_name -> recfleet.v1.Recording
+	8, // 0: recfleet.v1.ListRecordingsResponse.recordings:type_name -> recfleet.v1.Recording
+	8, // 1: recfleet.v1.DownloadRecordingResponse.recording:type_name -> recfleet.v1.Recording
 	0, // 2: recfleet.v1.RecordingService.ListRecordings:input_type -> recfleet.v1.ListRecordingsRequest
 	2, // 3: recfleet.v1.RecordingService.DownloadRecording:input_type -> recfleet.v1.DownloadRecordingRequest
 	4, // 4: recfleet.v1.RecordingService.GetManifest:input_type -> recfleet.v1.GetManifestRequest
-	1, // 5: recfleet.v1.RecordingService.ListRecordings:output_type -> recfleet.v1.ListRecordingsResponse
-	3, // 6: recfleet.v1.RecordingService.DownloadRecording:output_type -> recfleet.v1.DownloadRecordingResponse
-	5, // 7: recfleet.v1.RecordingService.GetManifest:output_type -> recfleet.v1.GetManifestResponse
-	5, // [5:8] is the sub-list for method output_type
-	2, // [2:5] is the sub-list for method input_type
+	6, // 5: recfleet.v1.RecordingService.GetManifestKey:input_type -> recfleet.v1.GetManifestKeyRequest
+	1, // 6: recfleet.v1.RecordingService.ListRecordings:output_type -> recfleet.v1.ListRecordingsResponse
+	3, // 7: recfleet.v1.RecordingService.DownloadRecording:output_type -> recfleet.v1.DownloadRecordingResponse
+	5, // 8: recfleet.v1.RecordingService.GetManifest:output_type -> recfleet.v1.GetManifestResponse
+	7, // 9: recfleet.v1.RecordingService.GetManifestKey:output_type -> recfleet.v1.GetManifestKeyResponse
+	6, // [6:10] is the sub-list for method output_type
+	2, // [2:6] is the sub-list for method input_type
 	2, // [2:2] is the sub-list for extension type_name
 	2, // [2:2] is the sub-list for extension extendee
 	0, // [0:2] is the sub-list for field type_name
@@ -480,7 +572,7 @@ func file_recfleet_v1_recording_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_recfleet_v1_recording_proto_rawDesc), len(file_recfleet_v1_recording_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

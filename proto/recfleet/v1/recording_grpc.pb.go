@@ -22,6 +22,7 @@ const (
 	RecordingService_ListRecordings_FullMethodName    = "/recfleet.v1.RecordingService/ListRecordings"
 	RecordingService_DownloadRecording_FullMethodName = "/recfleet.v1.RecordingService/DownloadRecording"
 	RecordingService_GetManifest_FullMethodName       = "/recfleet.v1.RecordingService/GetManifest"
+	RecordingService_GetManifestKey_FullMethodName    = "/recfleet.v1.RecordingService/GetManifestKey"
 )
 
 // RecordingServiceClient is the client API for RecordingService service.
@@ -47,6 +48,8 @@ type RecordingServiceClient interface {
 	// NOT_FOUND where there is no such session, or it has no manifest yet; DATA_LOSS where the manifest was altered; UNAVAILABLE where the
 	// archive does not answer or the audit log cannot be written.
 	GetManifest(ctx context.Context, in *GetManifestRequest, opts ...grpc.CallOption) (*GetManifestResponse, error)
+	// GetManifestKey returns the key that manifests are signed with, to be kept and demanded later. It only reads.
+	GetManifestKey(ctx context.Context, in *GetManifestKeyRequest, opts ...grpc.CallOption) (*GetManifestKeyResponse, error)
 }
 
 type recordingServiceClient struct {
@@ -96,6 +99,16 @@ func (c *recordingServiceClient) GetManifest(ctx context.Context, in *GetManifes
 	return out, nil
 }
 
+func (c *recordingServiceClient) GetManifestKey(ctx context.Context, in *GetManifestKeyRequest, opts ...grpc.CallOption) (*GetManifestKeyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetManifestKeyResponse)
+	err := c.cc.Invoke(ctx, RecordingService_GetManifestKey_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // RecordingServiceServer is the server API for RecordingService service.
 // All implementations must embed UnimplementedRecordingServiceServer
 // for forward compatibility.
@@ -119,6 +132,8 @@ type RecordingServiceServer interface {
 	// NOT_FOUND where there is no such session, or it has no manifest yet; DATA_LOSS where the manifest was altered; UNAVAILABLE where the
 	// archive does not answer or the audit log cannot be written.
 	GetManifest(context.Context, *GetManifestRequest) (*GetManifestResponse, error)
+	// GetManifestKey returns the key that manifests are signed with, to be kept and demanded later. It only reads.
+	GetManifestKey(context.Context, *GetManifestKeyRequest) (*GetManifestKeyResponse, error)
 	mustEmbedUnimplementedRecordingServiceServer()
 }
 
@@ -137,6 +152,9 @@ func (UnimplementedRecordingServiceServer) DownloadRecording(*DownloadRecordingR
 }
 func (UnimplementedRecordingServiceServer) GetManifest(context.Context, *GetManifestRequest) (*GetManifestResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetManifest not implemented")
+}
+func (UnimplementedRecordingServiceServer) GetManifestKey(context.Context, *GetManifestKeyRequest) (*GetManifestKeyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetManifestKey not implemented")
 }
 func (UnimplementedRecordingServiceServer) mustEmbedUnimplementedRecordingServiceServer() {}
 func (UnimplementedRecordingServiceServer) testEmbeddedByValue()                          {}
@@ -206,6 +224,24 @@ func _RecordingService_GetManifest_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RecordingService_GetManifestKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetManifestKeyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RecordingServiceServer).GetManifestKey(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RecordingService_GetManifestKey_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RecordingServiceServer).GetManifestKey(ctx, req.(*GetManifestKeyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // RecordingService_ServiceDesc is the grpc.ServiceDesc for RecordingService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -220,6 +256,10 @@ var RecordingService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetManifest",
 			Handler:    _RecordingService_GetManifest_Handler,
+		},
+		{
+			MethodName: "GetManifestKey",
+			Handler:    _RecordingService_GetManifestKey_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
