@@ -76,7 +76,7 @@ func (p Program) Run(ctx context.Context) int {
 	root.PersistentFlags().DurationVar(&a.timeout, "timeout", 30*time.Second, "longest wait for one answer of the coordinator")
 	_ = root.RegisterFlagCompletionFunc("context", a.completeContext)
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(a.sessions(), a.recordings(), a.jobs(), a.encoders(), a.agents(), a.policy(), a.audit(), a.tokens(), a.whoami(), a.contexts())
+	root.AddCommand(a.sessions(), a.recordings(), a.jobs(), a.encoders(), a.agents(), a.policy(), a.audit(), a.tokens(), a.whoami(), a.login(), a.logout(), a.contexts())
 	root.SetArgs(p.Args)
 	root.SetOut(p.Stdout)
 	root.SetErr(p.Stderr)
@@ -114,7 +114,15 @@ func (a *app) dial() (*grpc.ClientConn, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
-	conn, err := client.Dial()
+	var extra []grpc.DialOption
+	if a.target.profile.SignIn {
+		session, err := a.openSignedIn()
+		if err != nil {
+			return nil, err
+		}
+		extra = append(extra, grpc.WithPerRPCCredentials(session))
+	}
+	conn, err := client.Dial(extra...)
 	if err != nil {
 		return nil, usageError{err}
 	}

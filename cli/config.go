@@ -35,6 +35,8 @@ type profile struct {
 	CACertificate string `json:"ca_certificate,omitempty"`
 	TokenFile     string `json:"token_file,omitempty"`
 	Token         string `json:"token,omitempty"`
+	// SignIn says that recctl login is how people come by a token.
+	SignIn bool `json:"sign_in,omitempty"`
 	// ManifestKey is the public key that manifests must be signed with: a file's path or a fingerprint.
 	ManifestKey string   `json:"manifest_key,omitempty"`
 	Defaults    defaults `json:"defaults"`
@@ -195,7 +197,7 @@ func (a *app) absolute(c config, p profile) profile {
 // client returns what is needed to reach the coordinator.
 func (t target) client() (identity.Client, error) {
 	if t.file != "" {
-		if other := t.profile; other.Address+other.CAFile+other.CACertificate+other.TokenFile+other.Token != "" {
+		if other := t.profile; other.SignIn || other.Address+other.CAFile+other.CACertificate+other.TokenFile+other.Token != "" {
 			return identity.Client{}, fmt.Errorf("%s: client_file says it all; address, ca and token are not to be there too", t.source)
 		}
 		if err := private(t.file); err != nil {
@@ -211,8 +213,11 @@ func (t target) client() (identity.Client, error) {
 	if (p.CAFile != "") == (p.CACertificate != "") {
 		return fail(errors.New("either ca_file or ca_certificate is needed, or a client_file instead of all"))
 	}
-	if (p.TokenFile != "") == (p.Token != "") {
-		return fail(errors.New("either token_file or token is needed"))
+	if p.SignIn && p.TokenFile+p.Token != "" {
+		return fail(errors.New("with sign_in there is no token_file and no token"))
+	}
+	if (p.TokenFile != "") == (p.Token != "") && !p.SignIn {
+		return fail(errors.New("either token_file, token or sign_in is needed"))
 	}
 	if p.CAFile != "" {
 		raw, err := os.ReadFile(p.CAFile)
@@ -231,8 +236,14 @@ func (t target) client() (identity.Client, error) {
 		}
 		c.Token = string(bytes.TrimSpace(raw))
 	}
+	if p.SignIn {
+		c.Token = "-" // it shows another one
+	}
 	if err := c.Validate(); err != nil {
 		return fail(err)
+	}
+	if p.SignIn {
+		c.Token = ""
 	}
 	return c, nil
 }

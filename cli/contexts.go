@@ -34,6 +34,8 @@ func view(t target, c config) contextView {
 	switch v.TokenFrom = t.profile.TokenFile; {
 	case t.file != "":
 		v.TokenFrom = t.file
+	case t.profile.SignIn:
+		v.TokenFrom = "recctl login"
 	case v.TokenFrom == "":
 		v.TokenFrom = c.path
 	}

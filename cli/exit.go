@@ -38,6 +38,9 @@ func exitCode(err error) int {
 	if errors.As(err, new(notFoundError)) {
 		return exitNotFound
 	}
+	if errors.As(err, new(deniedError)) {
+		return exitDenied
+	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return exitUnavailable
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/recfleet/recfleet/coordinator/front"
 	"github.com/recfleet/recfleet/coordinator/ingest"
 	"github.com/recfleet/recfleet/coordinator/jobs"
+	"github.com/recfleet/recfleet/coordinator/oidc"
 	"github.com/recfleet/recfleet/coordinator/ops/health"
 	opsmetrics "github.com/recfleet/recfleet/coordinator/ops/metrics"
 	"github.com/recfleet/recfleet/coordinator/purge"
@@ -47,6 +48,8 @@ type parts struct {
 	ops    ops
 	server *grpc.Server
 	page   http.Handler
+
+	provider *oidc.Provider // nil where people sign in with tokens only
 
 	closing chan struct{} // to be closed when calls that have no end are to end
 }
@@ -103,10 +106,20 @@ const (
 // build makes the parts and ties them together; it starts nothing.
 func (c Config) build(store *catalog.Catalog, key ed25519.PrivateKey) (p *parts, err error) {
 	p = &parts{}
-	control := access.New(store, access.Local(c.Tokens), access.Made(store, c.Access.Current, time.Now))
+	authenticators := []access.Authenticator{access.Local(c.Tokens), access.Made(store, c.Access.Current, time.Now)}
+	var signIn web.SignIn
+	provider, err := c.provider()
+	if err != nil {
+		return p, err
+	}
+	if provider != nil {
+		p.provider, signIn = provider, provider
+		authenticators = append(authenticators, provider)
+	}
+	control := access.New(store, authenticators...)
 	p.closing = make(chan struct{})
 	wishes := &wishing{Catalog: store}
-	page, err := web.New(web.Config{Sessions: wishes, Objects: c.Store, Access: control, Audit: store, Logger: c.Logger.Named("web")})
+	page, err := web.New(web.Config{Sessions: wishes, Objects: c.Store, Access: control, SignIn: signIn, Audit: store, Logger: c.Logger.Named("web")})
 	if err == nil {
 		err = control.CoversRoutes(append(page.Routes(), health.Routes()...))
 	}
@@ -148,7 +161,7 @@ func (c Config) build(store *catalog.Catalog, key ed25519.PrivateKey) (p *parts,
 	}
 	p.server, err = api.NewServer(api.Config{
 		Health: p.ops.status, Calls: p.ops.calls,
-		Catalog: store, Board: p.board, Grants: c.Broker, Store: c.Store, Location: c.Location, Access: control, Book: c.Access.Current,
+		Catalog: store, Board: p.board, Grants: c.Broker, Store: c.Store, Location: c.Location, Access: control, Book: c.Access.Current, SignIn: c.signIn(provider),
 		Credentials: front.Credentials(), Encode: c.Encode, Lease: c.Lease, Logger: c.Logger.Named("api"),
 		PublicKey: key.Public().(ed25519.PublicKey), Deleted: p.retention.Due.Raise, Closing: p.closing, Heard: p.beats.Synced,
 		Sessions: sessions.New(sessions.Config{

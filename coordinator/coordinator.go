@@ -69,6 +69,9 @@ type Config struct {
 	// AccessReload.
 	Access       *access.File
 	AccessReload <-chan os.Signal
+	// Address is HOST:PORT by which the page is reached; OIDCSecret is the page's client secret at the provider that Access names,
+	// empty where that names a file or the page is a public client.
+	Address, OIDCSecret string
 	// FrameRate is 1 to 60, default 5; SegmentLength 1 s to 1 h, default 300 s. A segment is sealed early when its stream has
 	// SegmentBytes, default 512 MiB, at least 1 MiB. They hold for sessions that start from now on.
 	FrameRate     int
@@ -185,6 +188,9 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	p, err := cfg.build(store, key)
+	if p != nil && p.provider != nil {
+		defer p.provider.Close()
+	}
 	if err != nil {
 		return err
 	}

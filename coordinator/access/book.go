@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"net"
+	"net/url"
 	"slices"
 	"strconv"
 	"time"
@@ -158,11 +160,19 @@ func (d document) compile() (*Book, []written.Found) {
 	}
 	if p := d.OIDC; p != nil {
 		p.complete()
+		if u, err := url.Parse(p.Issuer); err != nil || u.Scheme == "http" && !loopback(u.Hostname()) {
+			wrong([]string{"oidc", "issuer"}, "is not an https URL")
+		}
 		if p.CLIClientID == p.ClientID && p.ClientSecretFile != "" {
 			wrong([]string{"oidc", "cli_client_id"}, "is the page's, which has a secret; recctl needs a public client of its own")
 		}
 	}
 	return b, problems
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func (p *Provider) complete() {

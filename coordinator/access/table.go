@@ -97,6 +97,9 @@ func routes() map[string]rule {
 		"POST /login":  anybody(),
 		"POST /logout": anybody(),
 
+		"GET /login/oidc":     anybody(),
+		"GET /login/callback": anybody(),
+
 		"GET /{$}":                             listing(RightList),
 		"GET /sessions/{id}":                   ofSession(RightList),
 		"GET /sessions/{id}/video/{number}":    watching(RightView, RightViewLive),

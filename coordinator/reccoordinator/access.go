@@ -13,6 +13,9 @@ import (
 	"github.com/recfleet/recfleet/coordinator/access"
 )
 
+// oidcSecret is the environment variable with the page's secret at the sign-in provider.
+const oidcSecret = "RECFLEET_OIDC_CLIENT_SECRET"
+
 func accessCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use: "access", Short: "Check access files",

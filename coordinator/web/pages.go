@@ -19,10 +19,16 @@ type loginView struct {
 	SignedIn bool
 	Title    string
 	Wrong    bool
+	Provider bool // there is one
+	Failed   bool // the provider's word did not come or did not count
+}
+
+func (p *page) loginView() loginView {
+	return loginView{Title: "Sign in", Provider: p.cfg.SignIn != nil}
 }
 
 func (p *page) showLogin(w http.ResponseWriter, r *http.Request) {
-	p.show(w, r, http.StatusOK, "login", loginView{Title: "Sign in"})
+	p.show(w, r, http.StatusOK, "login", p.loginView())
 }
 
 func (p *page) login(w http.ResponseWriter, r *http.Request) {
@@ -34,7 +40,9 @@ func (p *page) login(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil || who.Kind != access.KindPerson {
 		p.cfg.Logger.Warn("sign-in refused", "remote", r.RemoteAddr)
-		p.show(w, r, http.StatusForbidden, "login", loginView{Title: "Sign in", Wrong: true})
+		view := p.loginView()
+		view.Wrong = true
+		p.show(w, r, http.StatusForbidden, "login", view)
 		return
 	}
 	p.cfg.Logger.Info("visitor signed in", "remote", r.RemoteAddr, "who", who.Name, "by", who.By)

@@ -44,6 +44,8 @@ type Config struct {
 	Objects  Objects
 	// Access knows visitors by their tokens and what they may do.
 	Access *access.Control
+	// SignIn is the provider by whose word visitors are known; nil for none.
+	SignIn SignIn
 	// Audit takes who watches and downloads what, before it is served.
 	Audit  viewing.Auditor
 	Logger hclog.Logger
@@ -62,6 +64,7 @@ type page struct {
 	cfg     Config
 	views   map[string]*template.Template
 	visitor *visitors
+	flows   *flows
 	audited audited
 	mux     *http.ServeMux
 	routes  []string
@@ -69,8 +72,11 @@ type page struct {
 
 // New returns the page. A route for which no right is declared is access.ErrUndeclared.
 func New(cfg Config) (Page, error) {
-	p := &page{cfg: cfg, views: map[string]*template.Template{}, visitor: newVisitors(time.Now), audited: newAudited(cfg.Audit), mux: http.NewServeMux()}
-	for _, name := range []string{"login", "list", "session", "error"} {
+	p := &page{
+		cfg: cfg, views: map[string]*template.Template{}, visitor: newVisitors(time.Now), flows: newFlows(time.Now), audited: newAudited(cfg.Audit),
+		mux: http.NewServeMux(),
+	}
+	for _, name := range []string{"login", "list", "session", "error", "entered"} {
 		view, err := template.New("frame.html").Funcs(functions()).ParseFS(files, "templates/frame.html", "templates/"+name+".html")
 		if err != nil {
 			return Page{}, err
@@ -85,6 +91,8 @@ func New(cfg Config) (Page, error) {
 		"GET /static/":                         http.StripPrefix("/static/", http.FileServerFS(static)),
 		"GET /login":                           http.HandlerFunc(p.showLogin),
 		"POST /login":                          http.HandlerFunc(p.login),
+		"GET /login/oidc":                      http.HandlerFunc(p.begin),
+		"GET /login/callback":                  http.HandlerFunc(p.finish),
 		"POST /logout":                         http.HandlerFunc(p.logout),
 		"GET /{$}":                             http.HandlerFunc(p.list),
 		"GET /sessions/{id}":                   http.HandlerFunc(p.session),

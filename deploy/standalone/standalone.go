@@ -55,6 +55,8 @@ type Config struct {
 	// Access is the file that says who may do what, read again at every signal of AccessReload; empty means the admin token only.
 	Access       string
 	AccessReload <-chan os.Signal
+	// OIDCSecret is the page's client secret where Access names a provider and no file with it.
+	OIDCSecret string
 	// Slots is how many segments are encoded at the same time.
 	Slots int
 	// MetricsListen is HOST:PORT for Prometheus and probes; empty for none.
@@ -156,7 +158,7 @@ func Run(ctx context.Context, cfg Config) error {
 			CatalogPath: cfg.path("catalog.db"), Name: "standalone", ManifestKey: filepath.Join(cfg.path("identity"), "manifest.key"), Broker: broker, Store: store, Location: location, Listener: listener, TLS: serverTLS,
 			Tokens: tokens, FrameRate: cfg.FrameRate, SegmentLength: cfg.SegmentLength, GiveUp: cfg.GiveUp, FreeBytes: coordinator.DiskSpace(cfg.DataDir),
 			Metrics: metricsListener, Registry: registry,
-			Policy: rules, Reload: cfg.Reload, Access: people, AccessReload: cfg.AccessReload, Logger: cfg.Logger.Named("coordinator"), Ready: func() { cfg.Ready(address) },
+			Policy: rules, Reload: cfg.Reload, Access: people, AccessReload: cfg.AccessReload, Address: address, OIDCSecret: cfg.OIDCSecret, Logger: cfg.Logger.Named("coordinator"), Ready: func() { cfg.Ready(address) },
 		})
 	})
 	group.Go(func() error {

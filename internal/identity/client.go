@@ -30,7 +30,7 @@ type Client struct {
 	Address string `json:"address"`
 	// CACertificate is the PEM of the authority that signed the coordinator's certificate.
 	CACertificate string `json:"ca_certificate"`
-	// Token says who the caller is; a secret.
+	// Token says who the caller is; a secret. Empty for one that shows something else, or nothing.
 	Token string `json:"token"`
 }
 
@@ -98,13 +98,15 @@ func (c Client) Dial(extra ...grpc.DialOption) (*grpc.ClientConn, error) {
 	}
 	options := append([]grpc.DialOption{
 		grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13})),
-		grpc.WithPerRPCCredentials(bearer(c.Token)),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 5 * time.Second},
 			MinConnectTimeout: 5 * time.Second,
 		}),
 	}, extra...)
+	if c.Token != "" {
+		options = append(options, grpc.WithPerRPCCredentials(bearer(c.Token)))
+	}
 	conn, err := grpc.NewClient("passthrough:///"+c.Address, options...)
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", c.Address, err)

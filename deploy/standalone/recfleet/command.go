@@ -50,6 +50,7 @@ func command() *cobra.Command {
 				defer signal.Stop(reload)
 				*into = reload
 			}
+			cfg.OIDCSecret = os.Getenv("RECFLEET_OIDC_CLIENT_SECRET")
 			err := standalone.Run(c.Context(), cfg)
 			if errors.Is(err, standalone.ErrConfig) || errors.Is(err, coordinator.ErrConfig) || errors.Is(err, object.ErrLocation) {
 				return program.BadInput(err)
