@@ -217,7 +217,7 @@ func (t target) client() (identity.Client, error) {
 		return fail(errors.New("with sign_in there is no token_file and no token"))
 	}
 	if (p.TokenFile != "") == (p.Token != "") && !p.SignIn {
-		return fail(errors.New("either token_file, token or sign_in is needed"))
+		return fail(errors.New("either token_file or token is needed, or sign_in"))
 	}
 	if p.CAFile != "" {
 		raw, err := os.ReadFile(p.CAFile)
