@@ -74,6 +74,11 @@ bench-catalog: ## measure pages of a million sessions on SQLite and Postgres, in
 	tools/packages.sh test
 	go run ./test/bench/catalog -docs docs/catalog.md
 
+.PHONY: bench-encode
+bench-encode: ## measure mp4s beside those of today's command, made of the same frames, into docs/encoding.md (10 minutes)
+	tools/packages.sh bench
+	go run ./test/bench/encode -docs docs/encoding.md
+
 .PHONY: bench-fleet
 bench-fleet: ## measure 2,000 sessions against one coordinator and broker, into docs/scale.md (20 minutes, 10 GB of disk)
 	go run ./test/bench/fleet -docs docs/scale.md

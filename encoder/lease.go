@@ -33,7 +33,8 @@ func jobFromProto(l *recfleetv1.Lease) (worker.Job, error) {
 		},
 		Settings: worker.Settings{
 			FrameRate: int(e.GetFrameRate()), Preset: e.GetPreset(), CRF: int(e.GetCrf()),
-			KeyframeInterval: e.GetKeyframeInterval().AsDuration(),
+			KeyframeInterval: e.GetKeyframeInterval().AsDuration(), Bitrate: e.GetBitrate(), MaxFrameRate: int(e.GetMaxFrameRate()),
+			MaxWidth: int(e.GetMaxWidth()), MaxHeight: int(e.GetMaxHeight()),
 		},
 		ObjectKey: l.GetObjectKey(),
 	}, nil

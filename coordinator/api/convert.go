@@ -171,6 +171,7 @@ func leaseToProto(l catalog.Leased, lasts time.Duration, s EncodeSettings) *recf
 		},
 		Settings: &recfleetv1.EncodeSettings{
 			FrameRate: int32(l.FrameRate), Preset: s.Preset, Crf: int32(s.CRF), KeyframeInterval: durationpb.New(s.KeyframeInterval),
+			Bitrate: s.Bitrate, MaxFrameRate: int32(s.MaxFrameRate), MaxWidth: int32(s.MaxWidth), MaxHeight: int32(s.MaxHeight),
 		},
 		ObjectKey: jobs.ObjectKey(l.ArchivePrefix, l.Job.Segment, l.Job.Generation),
 	}

@@ -103,6 +103,7 @@ func (s EncodeSettings) under(e catalog.Encode) EncodeSettings {
 	if e.CRF != nil {
 		s.CRF = *e.CRF
 	}
+	s.Bitrate, s.MaxFrameRate, s.MaxWidth, s.MaxHeight = e.Bitrate, e.FrameRate, e.MaxWidth, e.MaxHeight
 	return s
 }
 

@@ -54,6 +54,9 @@ type EncodeSettings struct {
 	Preset           string
 	CRF              int
 	KeyframeInterval time.Duration
+	// Of a session's policy only; 0 where it says nothing.
+	Bitrate                           int64
+	MaxFrameRate, MaxWidth, MaxHeight int
 }
 
 // Calls counts calls.

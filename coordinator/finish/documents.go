@@ -7,6 +7,7 @@ import (
 	"github.com/recfleet/recfleet/coordinator/catalog"
 	"github.com/recfleet/recfleet/internal/chunk"
 	"github.com/recfleet/recfleet/internal/manifest"
+	"github.com/recfleet/recfleet/internal/videosize"
 )
 
 // metadata is the content of metadata.json. Its first eight fields are those that session recorders on AppStream write;
@@ -100,7 +101,7 @@ func manifestOf(d catalog.Detail, state catalog.SessionState, reason string) man
 		if g.State == catalog.SegmentArchived {
 			m.RecordedSeconds += g.End.Sub(g.Start).Seconds()
 		}
-		m.Segments = append(m.Segments, segmentOf(g))
+		m.Segments = append(m.Segments, segmentOf(g, s.Policy.Encode))
 	}
 	for _, g := range d.Gaps {
 		m.MissingSeconds += g.End.Sub(g.Start).Seconds()
@@ -109,7 +110,7 @@ func manifestOf(d catalog.Detail, state catalog.SessionState, reason string) man
 	return m
 }
 
-func segmentOf(g catalog.Segment) manifest.Segment {
+func segmentOf(g catalog.Segment, e catalog.Encode) manifest.Segment {
 	s := manifest.Segment{
 		Number: g.Segment, Epoch: g.Epoch, State: string(g.State), Quarantine: string(g.QuarantineCause), SealedBy: string(g.SealedBy), Start: g.Start, End: g.End,
 		Width: g.Width, Height: g.Height, Frames: g.Frames, Chunks: g.Chunks, CapturedBytes: g.Bytes,
@@ -120,9 +121,10 @@ func segmentOf(g catalog.Segment) manifest.Segment {
 	}
 	if g.State == catalog.SegmentArchived {
 		r := g.Recording
+		_, _, scaled := videosize.Fit(g.Width, g.Height, e.MaxWidth, e.MaxHeight)
 		s.Object = &manifest.Object{
 			Key: r.ObjectKey, Version: r.ObjectVersion, Bytes: r.Bytes, SHA256: r.SHA256.String(), Width: r.Width, Height: r.Height,
-			Frames: r.Frames, DurationSeconds: r.Duration.Seconds(), Codec: r.Codec, FFmpegVersion: r.FFmpegVersion,
+			Scaled: string(scaled), Frames: r.Frames, DurationSeconds: r.Duration.Seconds(), Codec: r.Codec, FFmpegVersion: r.FFmpegVersion,
 			EncoderVersion: r.EncoderVersion, EncoderID: r.EncoderID,
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/recfleet/recfleet/coordinator/catalog"
 	"github.com/recfleet/recfleet/coordinator/duty"
 	"github.com/recfleet/recfleet/internal/object"
+	"github.com/recfleet/recfleet/internal/videosize"
 )
 
 const (
@@ -252,6 +253,7 @@ func fits(l catalog.Leased, generation, captured int64, r catalog.Recording) err
 	want := l.Seal.End.Sub(l.Seal.Start)
 	frame := time.Second / time.Duration(max(l.FrameRate, 1))
 	const rounding = 2 * time.Millisecond // of the mp4's time base
+	width, height, _ := videosize.Fit(l.Seal.Width, l.Seal.Height, l.Encode.MaxWidth, l.Encode.MaxHeight)
 	switch {
 	case r.ObjectKey != ObjectKey(l.ArchivePrefix, l.Job.Segment, generation):
 		return fmt.Errorf("object_key: is not the one that was leased: %w", ErrMismatch)
@@ -259,17 +261,15 @@ func fits(l catalog.Leased, generation, captured int64, r catalog.Recording) err
 		return fmt.Errorf("captured_frame_count: %d instead of %d: %w", captured, l.Seal.Frames, ErrMismatch)
 	case r.Frames > captured: // the encoder has compared those that it made with those in the mp4
 		return fmt.Errorf("frame_count: %d of %d captured: %w", r.Frames, captured, ErrMismatch)
-	case r.Width != even(l.Seal.Width):
-		return fmt.Errorf("width: %d instead of %d: %w", r.Width, even(l.Seal.Width), ErrMismatch)
-	case r.Height != even(l.Seal.Height):
-		return fmt.Errorf("height: %d instead of %d: %w", r.Height, even(l.Seal.Height), ErrMismatch)
+	case r.Width != width:
+		return fmt.Errorf("width: %d instead of %d: %w", r.Width, width, ErrMismatch)
+	case r.Height != height:
+		return fmt.Errorf("height: %d instead of %d: %w", r.Height, height, ErrMismatch)
 	case (r.Duration - want).Abs() > frame+rounding:
 		return fmt.Errorf("duration: %v instead of %v: %w", r.Duration, want, ErrMismatch)
 	}
 	return nil
 }
-
-func even(n int) int { return n + n%2 }
 
 // inArchive makes sure that the object is where the coordinator will look for it: after this its source is dropped.
 func (b *Board) inArchive(ctx context.Context, r catalog.Recording) error {

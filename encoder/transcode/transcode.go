@@ -41,8 +41,11 @@ const MaxSide = 8192
 
 // Config says what to make.
 type Config struct {
-	// Width and Height of the desktop in pixels, 1 to MaxSide; the video has the next even numbers.
+	// Width and Height of the desktop in pixels, 1 to MaxSide.
 	Width, Height int
+	// VideoWidth and VideoHeight are the size of the video, even; where it is not the desktop's, padded to even numbers, the
+	// pictures are scaled.
+	VideoWidth, VideoHeight int
 	// Frames is how many pictures will come and Duration the time from the first to the end of the last.
 	Frames   int64
 	Duration time.Duration
@@ -52,6 +55,10 @@ type Config struct {
 	// no browser plays.
 	Preset string
 	CRF    int
+	// Bitrate in bits a second takes the place of CRF where it is not 0.
+	Bitrate int64
+	// MaxFrameRate leaves out pictures that come faster, but for the last one; 0 for none.
+	MaxFrameRate int
 	// KeyframeInterval is the largest time between keyframes, and StillInterval between frames, as far as there are pictures.
 	KeyframeInterval, StillInterval time.Duration
 	// Stall is how long FFmpeg may take for one picture, and for the end.
@@ -66,6 +73,12 @@ func (c Config) Validate() error {
 	switch {
 	case c.Width < 1 || c.Width > MaxSide || c.Height < 1 || c.Height > MaxSide:
 		return fmt.Errorf("size %dx%d is out of bounds", c.Width, c.Height)
+	case c.VideoWidth < 2 || c.VideoWidth > MaxSide || c.VideoWidth%2 != 0 || c.VideoHeight < 2 || c.VideoHeight > MaxSide || c.VideoHeight%2 != 0:
+		return fmt.Errorf("video size %dx%d is out of bounds", c.VideoWidth, c.VideoHeight)
+	case c.Bitrate != 0 && (c.Bitrate < 1000 || c.Bitrate > 1e9):
+		return fmt.Errorf("bit rate %d is out of bounds", c.Bitrate)
+	case c.MaxFrameRate < 0 || c.MaxFrameRate > 60:
+		return fmt.Errorf("largest frame rate %d is out of bounds", c.MaxFrameRate)
 	case c.Frames < 1:
 		return fmt.Errorf("%d frames are none", c.Frames)
 	case c.Duration <= 0 || c.Duration > 24*time.Hour:
@@ -123,7 +136,7 @@ func Run(ctx context.Context, cfg Config, next func() (Picture, error)) (Made, e
 	if err := cfg.Validate(); err != nil {
 		return Made{}, fmt.Errorf("transcode: %w", err)
 	}
-	p, err := ffmpeg.Start(ffmpeg.Config{Args: arguments(cfg), Stdin: true, Nice: niceness, Limits: limits(cfg), Offline: true, Logger: cfg.Logger})
+	p, err := ffmpeg.Start(ffmpeg.Config{Args: Arguments(cfg), Stdin: true, Nice: niceness, Limits: limits(cfg), Offline: true, Logger: cfg.Logger})
 	if err != nil {
 		return Made{}, fmt.Errorf("transcode: %w: %w", ErrMissing, err)
 	}
@@ -138,6 +151,9 @@ func Run(ctx context.Context, cfg Config, next func() (Picture, error)) (Made, e
 	f := feeder{
 		cfg: cfg, planes: newPlanes(cfg.Width, cfg.Height), watchdog: watchdog,
 		pace: pace{keyframes: cfg.KeyframeInterval, still: cfg.StillInterval},
+	}
+	if cfg.MaxFrameRate > 0 && cfg.MaxFrameRate < cfg.FrameRate {
+		f.pace.step = time.Second / time.Duration(cfg.MaxFrameRate)
 	}
 	f.muxer = newMuxer(p.Stdin(), f.planes.evenW, f.planes.evenH, time.Second/time.Duration(cfg.FrameRate))
 	feedErr := f.feed(next)

@@ -44,7 +44,7 @@ func flatFilm(width, height int, at ...time.Duration) film {
 
 func (f film) config(t *testing.T) Config {
 	return Config{
-		Width: f.width, Height: f.height, Frames: int64(len(f.at)), Duration: f.at[len(f.at)-1] + 200*time.Millisecond,
+		Width: f.width, Height: f.height, VideoWidth: evenUp(f.width), VideoHeight: evenUp(f.height), Frames: int64(len(f.at)), Duration: f.at[len(f.at)-1] + 200*time.Millisecond,
 		FrameRate: 5, Preset: "veryfast", CRF: 12, KeyframeInterval: 10 * time.Second, StillInterval: 2 * time.Second, Stall: time.Minute,
 		Path: filepath.Join(t.TempDir(), "out.mp4"), Logger: hclog.NewNullLogger(),
 	}

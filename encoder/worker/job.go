@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/recfleet/recfleet/internal/chunk"
+	"github.com/recfleet/recfleet/internal/videosize"
 )
 
 // Job is one segment to encode.
@@ -40,6 +41,16 @@ type Settings struct {
 	Preset           string
 	CRF              int
 	KeyframeInterval time.Duration
+	// Bitrate in bits a second takes the place of CRF, MaxFrameRate leaves out frames that come faster, MaxWidth and MaxHeight
+	// scale larger desktops down. 0 where none is set.
+	Bitrate                           int64
+	MaxFrameRate, MaxWidth, MaxHeight int
+}
+
+// size returns the size of the mp4.
+func (j Job) size() (width, height int) {
+	width, height, _ = videosize.Fit(j.Source.Width, j.Source.Height, j.Settings.MaxWidth, j.Settings.MaxHeight)
+	return width, height
 }
 
 // Validate reports the first field that cannot be right. What it accepts is safe in a subject and in a file's name.
@@ -56,6 +67,10 @@ func (j Job) Validate() error {
 		return fmt.Errorf("%d bytes do not fit %d chunks", s.Bytes, s.Chunks)
 	case j.Generation < 0:
 		return fmt.Errorf("generation %d is out of bounds", j.Generation)
+	case s.Width < 1 || s.Height < 1:
+		return fmt.Errorf("size %dx%d is out of bounds", s.Width, s.Height)
+	case j.Settings.MaxWidth < 0 || j.Settings.MaxHeight < 0:
+		return fmt.Errorf("largest size %dx%d is out of bounds", j.Settings.MaxWidth, j.Settings.MaxHeight)
 	case j.ObjectKey == "":
 		return errors.New("object key is missing")
 	}

@@ -128,9 +128,11 @@ var errStreamLeft = errors.New("stream is not read any more")
 func (w *Worker) transcode(ctx context.Context, job Job, stream io.Reader, path string, progress func(frames int64)) (transcode.Made, error) {
 	s := job.Source
 	p := pictures{source: s, stream: stream, progress: progress}
+	width, height := job.size()
 	made, err := transcode.Run(ctx, transcode.Config{
-		Width: s.Width, Height: s.Height, Frames: s.Frames, Duration: s.Duration,
+		Width: s.Width, Height: s.Height, VideoWidth: width, VideoHeight: height, Frames: s.Frames, Duration: s.Duration,
 		FrameRate: job.Settings.FrameRate, Preset: job.Settings.Preset, CRF: job.Settings.CRF,
+		Bitrate: job.Settings.Bitrate, MaxFrameRate: job.Settings.MaxFrameRate,
 		KeyframeInterval: job.Settings.KeyframeInterval, StillInterval: stillInterval, Stall: w.cfg.Stall, Path: path, Logger: w.cfg.Logger,
 	}, p.next)
 	var known *Failure
@@ -158,7 +160,7 @@ func probe(ctx context.Context, job Job, made transcode.Made, path string) (Resu
 	}
 	s := job.Source
 	interval := time.Second / time.Duration(job.Settings.FrameRate)
-	switch width, height := (s.Width+1)&^1, (s.Height+1)&^1; {
+	switch width, height := job.size(); {
 	case m.Codec != "h264" || m.PixelFormat != "yuv420p":
 		return Result{}, failure(Content, "probe mp4: it is %s in %s", m.Codec, m.PixelFormat)
 	case m.Width != width || m.Height != height:

@@ -209,6 +209,18 @@ func TestJobIsDone(t *testing.T) {
 	}
 }
 
+func TestSettingsOfPolicyHold(t *testing.T) {
+	r, f := record(t, 321, 243, 20), newFixture(t)
+	r.job.Settings.MaxWidth, r.job.Settings.MaxFrameRate, r.job.Settings.Bitrate = 160, 2, 100_000
+	result, err := f.run(t.Context(), r, r.job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result.Width != 160 || result.Height != 122 || result.Captured != 20 || result.Frames > 10 {
+		t.Errorf("result %+v", result)
+	}
+}
+
 // compare decodes the mp4 and holds against it what was on screen at every time at which a picture was taken. It returns the
 // number of its frames: there is one for each picture that differs from the one before, at its time, and few others.
 func (r *recorded) compare(t *testing.T, mp4 []byte) int {

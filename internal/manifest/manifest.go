@@ -131,7 +131,8 @@ type Object struct {
 	SHA256          string  `json:"sha256"`
 	Width           int     `json:"width"`
 	Height          int     `json:"height"`
-	Frames          int64   `json:"frames"` // less than the segment's: those that are as the one before are left out
+	Scaled          string  `json:"scaled,omitempty"` // why the video is smaller than the desktop; see videosize.Cause
+	Frames          int64   `json:"frames"`           // less than the segment's: those that are as the one before are left out
 	DurationSeconds float64 `json:"duration_seconds"`
 	Codec           string  `json:"codec"`
 	FFmpegVersion   string  `json:"ffmpeg_version"`

@@ -588,8 +588,16 @@ type EncodeSettings struct {
 	Crf int32 `protobuf:"varint,3,opt,name=crf,proto3" json:"crf,omitempty"`
 	// Largest time between keyframes.
 	KeyframeInterval *durationpb.Duration `protobuf:"bytes,4,opt,name=keyframe_interval,json=keyframeInterval,proto3" json:"keyframe_interval,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Bits a second on average, in place of crf; 0 where quality is constant.
+	Bitrate int64 `protobuf:"varint,5,opt,name=bitrate,proto3" json:"bitrate,omitempty"`
+	// Most frames a second in the mp4; 0 for as captured. The last state of the desktop is always in it.
+	MaxFrameRate int32 `protobuf:"varint,6,opt,name=max_frame_rate,json=maxFrameRate,proto3" json:"max_frame_rate,omitempty"`
+	// Larger desktops are scaled down to at most this many pixels, their aspect kept; 0 for any. Whatever these say, an mp4 is
+	// not larger than H.264's level 5.2 allows.
+	MaxWidth      int32 `protobuf:"varint,7,opt,name=max_width,json=maxWidth,proto3" json:"max_width,omitempty"`
+	MaxHeight     int32 `protobuf:"varint,8,opt,name=max_height,json=maxHeight,proto3" json:"max_height,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *EncodeSettings) Reset() {
@@ -648,6 +656,34 @@ func (x *EncodeSettings) GetKeyframeInterval() *durationpb.Duration {
 		return x.KeyframeInterval
 	}
 	return nil
+}
+
+func (x *EncodeSettings) GetBitrate() int64 {
+	if x != nil {
+		return x.Bitrate
+	}
+	return 0
+}
+
+func (x *EncodeSettings) GetMaxFrameRate() int32 {
+	if x != nil {
+		return x.MaxFrameRate
+	}
+	return 0
+}
+
+func (x *EncodeSettings) GetMaxWidth() int32 {
+	if x != nil {
+		return x.MaxWidth
+	}
+	return 0
+}
+
+func (x *EncodeSettings) GetMaxHeight() int32 {
+	if x != nil {
+		return x.MaxHeight
+	}
+	return 0
 }
 
 // CompleteJobRequest describes the archived mp4.
@@ -1028,13 +1064,18 @@ const file_recfleet_v1_encoder_proto_rawDesc = "" +
 	"\vchain_start\x18\n" +
 	" \x01(\fR\n" +
 	"chainStart\x12\x1b\n" +
-	"\tchain_end\x18\v \x01(\fR\bchainEnd\"\xa1\x01\n" +
+	"\tchain_end\x18\v \x01(\fR\bchainEnd\"\x9d\x02\n" +
 	"\x0eEncodeSettings\x12\x1d\n" +
 	"\n" +
 	"frame_rate\x18\x01 \x01(\x05R\tframeRate\x12\x16\n" +
 	"\x06preset\x18\x02 \x01(\tR\x06preset\x12\x10\n" +
 	"\x03crf\x18\x03 \x01(\x05R\x03crf\x12F\n" +
-	"\x11keyframe_interval\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x10keyframeInterval\"\xfc\x03\n" +
+	"\x11keyframe_interval\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x10keyframeInterval\x12\x18\n" +
+	"\abitrate\x18\x05 \x01(\x03R\abitrate\x12$\n" +
+	"\x0emax_frame_rate\x18\x06 \x01(\x05R\fmaxFrameRate\x12\x1b\n" +
+	"\tmax_width\x18\a \x01(\x05R\bmaxWidth\x12\x1d\n" +
+	"\n" +
+	"max_height\x18\b \x01(\x05R\tmaxHeight\"\xfc\x03\n" +
 	"\x12CompleteJobRequest\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x1e\n" +
 	"\n" +
