@@ -15,10 +15,10 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
 
 .PHONY: demo
-demo: build ## record a virtual desktop end to end and show what came out
+demo: build $(if $(filter s3,$(STORAGE)),$(TOOLS)/versitygw) ## record a virtual desktop end to end and show what came out (STORAGE=s3: into a bucket)
 	tools/packages.sh demo
 	go build -o bin/ $(DEMO)
-	bin/demo
+	STORAGE=$(STORAGE) bin/demo
 
 .PHONY: test
 test: $(TOOLS)/versitygw ## run every test, with the race detector

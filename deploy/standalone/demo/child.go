@@ -28,7 +28,16 @@ const stopGrace = 30 * time.Second
 
 // startChild starts a program of bin/, its messages going to a log in the data directory.
 func startChild(cfg config, name string, args ...string) (*child, error) {
-	c := &child{name: name, cmd: exec.Command(filepath.Join(cfg.bin, name), args...), lines: make(chan string), log: filepath.Join(cfg.dir, name+".log")}
+	return startChildWith(cfg, nil, name, args...)
+}
+
+// startChildWith gives it an environment beside its own.
+func startChildWith(cfg config, env []string, name string, args ...string) (*child, error) {
+	c := &child{
+		name: name, cmd: exec.Command(filepath.Join(cfg.bin, name), args...), lines: make(chan string),
+		log: filepath.Join(cfg.dir, filepath.Base(name)+".log"),
+	}
+	c.cmd.Env = append(os.Environ(), env...)
 	log, err := os.Create(c.log)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)

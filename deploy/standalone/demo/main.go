@@ -2,7 +2,8 @@
 // it, and the session hooks of the agent; resizes the desktop once; waits until the session is complete; and shows what came
 // out. It uses nothing of the product but its programs and its public API.
 //
-// DEMO_SECONDS (20) is how long it records, DEMO_DIR (./demo-data) where the data stays. It ends with 0 only where every
+// DEMO_SECONDS (20) is how long it records, DEMO_DIR (./demo-data) where the data stays; STORAGE=s3 has it archive into a bucket of
+// an S3 server that it starts, and not into a directory (STORAGE=file). It ends with 0 only where every
 // second was recorded and every mp4 is in the archive.
 package main
 
@@ -30,16 +31,17 @@ func main() {
 }
 
 type config struct {
-	length time.Duration
-	dir    string
-	bin    string
+	length  time.Duration
+	dir     string
+	bin     string
+	storage string // file or s3
 }
 
 // segmentLength makes a short demonstration change segments more than once.
 const segmentLength = "8s"
 
 func configure() (config, error) {
-	c := config{length: 20 * time.Second, dir: "demo-data", bin: "bin"}
+	c := config{length: 20 * time.Second, dir: "demo-data", bin: "bin", storage: "file"}
 	if s := os.Getenv("DEMO_SECONDS"); s != "" {
 		n, err := strconv.Atoi(s)
 		if err != nil || n < 4 || n > 3600 {
@@ -49,6 +51,12 @@ func configure() (config, error) {
 	}
 	if s := os.Getenv("DEMO_DIR"); s != "" {
 		c.dir = s
+	}
+	if s := os.Getenv("STORAGE"); s != "" {
+		if s != "file" && s != "s3" {
+			return c, fmt.Errorf("STORAGE %q is not file or s3", s)
+		}
+		c.storage = s
 	}
 	var err error
 	if c.dir, err = filepath.Abs(c.dir); err != nil {
@@ -66,8 +74,17 @@ func run(ctx context.Context) (err error) {
 		return err
 	}
 
+	if cfg.storage == "s3" {
+		step("starting an S3 server with a bucket that keeps versions")
+	}
+	archive, err := startStorage(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, archive.stop()) }()
+
 	step("starting recfleet: broker, coordinator, encoder, archive and page in one process")
-	server, err := startChild(cfg, "recfleet", "--data-dir", cfg.dir, "--listen", "127.0.0.1:0", "--segment-length", segmentLength)
+	server, err := startChild(cfg, "recfleet", "--data-dir", cfg.dir, "--listen", "127.0.0.1:0", "--segment-length", segmentLength, "--archive", archive.url)
 	if err != nil {
 		return err
 	}
@@ -121,7 +138,7 @@ func run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	return report(cfg, session)
+	return report(ctx, cfg, archive, session)
 }
 
 // step says what happens next.

@@ -61,7 +61,7 @@ func stateName(s *recfleetv1.Session) string {
 }
 
 // report prints what came out and fails where anything is missing.
-func report(cfg config, s *recfleetv1.Session) error {
+func report(ctx context.Context, cfg config, archive *storage, s *recfleetv1.Session) error {
 	var wrong []error
 	fmt.Println()
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
@@ -71,15 +71,10 @@ func report(cfg config, s *recfleetv1.Session) error {
 		path := strings.TrimPrefix(r.GetLocation(), "file://")
 		fmt.Fprintf(table, "%d\t%s\t%s\t%dx%d\t%d\t%d\t%s\n", g.GetNumber(), clock(g.GetStartTime().AsTime()), clock(g.GetEndTime().AsTime()),
 			r.GetWidth(), r.GetHeight(), r.GetFrameCount(), r.GetBytes(), shorten(path))
-		info, err := os.Stat(path)
-		switch {
-		case r == nil:
-			wrong = append(wrong, fmt.Errorf("segment %d is not archived", g.GetNumber()))
-		case err != nil:
-			wrong = append(wrong, err)
-		case info.Size() != r.GetBytes():
-			wrong = append(wrong, fmt.Errorf("%s has %d bytes instead of %d", path, info.Size(), r.GetBytes()))
-		}
+	}
+	others, err := archive.archived(ctx, s)
+	if err != nil {
+		wrong = append(wrong, err)
 	}
 	if err := table.Flush(); err != nil {
 		return err
@@ -88,11 +83,18 @@ func report(cfg config, s *recfleetv1.Session) error {
 		fmt.Printf("gap     %s  %s  %s %s\n", clock(g.GetStartTime().AsTime()), clock(g.GetEndTime().AsTime()), g.GetCause(), g.GetDetail())
 	}
 
+	fmt.Printf("beside them: %s\n", strings.Join(others, ", "))
+
 	whole := s.GetEndTime().AsTime().Sub(s.GetStartTime().AsTime())
 	fmt.Printf("\nsession %s is %s\n", s.GetId(), stateName(s))
 	fmt.Printf("recorded %.1f s of %.1f s, %d gaps\n", s.GetRecordedDuration().AsDuration().Seconds(), whole.Seconds(), s.GetGapCount())
-	fmt.Printf("\nThe page: start it again with\n  bin/recfleet --data-dir %s --listen 127.0.0.1:7443\nand open https://127.0.0.1:7443/sessions/%s with the token in %s\n",
-		shorten(cfg.dir), s.GetId(), shorten(filepath.Join(cfg.dir, "client.json")))
+	if archive.child != nil {
+		fmt.Printf("\nThe S3 server ends with the demonstration; its bucket lies in %s, its versions and its key pair beside that.\n",
+			shorten(filepath.Join(cfg.dir, "s3", "buckets", bucketName)))
+	} else {
+		fmt.Printf("\nThe page: start it again with\n  bin/recfleet --data-dir %s --listen 127.0.0.1:7443\nand open https://127.0.0.1:7443/sessions/%s with the token in %s\n",
+			shorten(cfg.dir), s.GetId(), shorten(filepath.Join(cfg.dir, "client.json")))
+	}
 
 	if s.GetState() != recfleetv1.SessionState_SESSION_STATE_COMPLETE {
 		wrong = append(wrong, fmt.Errorf("the session is %s: %s", stateName(s), s.GetStateReason()))
