@@ -20,6 +20,7 @@ import (
 
 	"github.com/recfleet/recfleet/agent/capture"
 	"github.com/recfleet/recfleet/agent/control"
+	"github.com/recfleet/recfleet/agent/enroll"
 	"github.com/recfleet/recfleet/agent/session"
 	"github.com/recfleet/recfleet/agent/spool"
 	"github.com/recfleet/recfleet/agent/timeline"
@@ -45,7 +46,9 @@ const (
 // Config says what to record and for whom.
 type Config struct {
 	Coordinator identity.Client
-	Display     string
+	// AWS signs where the coordinator's token is for identities of AWS; it may be nil otherwise.
+	AWS     enroll.Signer
+	Display string
 	// Authority is the path of the display's authority file; empty for none.
 	Authority string
 	// Admit is called where a display that was lost does not open again: its server may be another one, with another cookie for
@@ -170,13 +173,11 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	conn, err := a.cfg.Coordinator.Dial()
+	key, err := bus.NewKey()
 	if err != nil {
 		return errors.Join(err, hooks.Close())
 	}
-	defer func() { _ = conn.Close() }()
-	conn.Connect() // while the display is opened
-	key, err := bus.NewKey()
+	conn, err := a.way()
 	if err != nil {
 		return errors.Join(err, hooks.Close())
 	}
@@ -193,6 +194,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	leftCtx, endLeft := context.WithCancel(base)
 	defer serving.Wait()
 	defer end()
+	serving.Go(func() { conn.run(base) })
 	serving.Go(func() {
 		if err := hooks.Serve(base, a); err != nil {
 			a.log.Error("hooks not served", "error", err)

@@ -3,6 +3,7 @@ package coordinator
 import (
 	"context"
 	"crypto/ed25519"
+	"crypto/tls"
 	"fmt"
 	"net/http"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/recfleet/recfleet/coordinator/beats"
 	"github.com/recfleet/recfleet/coordinator/catalog"
 	"github.com/recfleet/recfleet/coordinator/duty"
+	"github.com/recfleet/recfleet/coordinator/enroll"
 	"github.com/recfleet/recfleet/coordinator/finish"
 	"github.com/recfleet/recfleet/coordinator/front"
 	"github.com/recfleet/recfleet/coordinator/ingest"
@@ -41,6 +43,7 @@ type parts struct {
 
 	appstream *appstream.Watch // nil without a policy
 	beats     *beats.Beats
+	enroll    *enroll.Enroll
 	tidy      duty.Duty
 	sweep     duty.Duty
 	singles   func(name string) duty.Single
@@ -159,13 +162,23 @@ func (c Config) build(store *catalog.Catalog, key ed25519.PrivateKey) (p *parts,
 	if p.appstream != nil {
 		p.ops.registry.MustRegister(opsmetrics.Platform(p.appstream.State))
 	}
+	if p.enroll, err = enroll.New(enroll.Config{
+		Catalog: store, Authority: c.Authority, Bus: c.Broker, AWS: enroll.NewSTS(&http.Transport{
+			TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}, TLSHandshakeTimeout: checkTimeout, DisableKeepAlives: true,
+		}), Logger: c.Logger.Named("enroll"),
+	}); err != nil {
+		return p, err
+	}
+	control.TrustCertificates(p.enroll)
 	p.server, err = api.NewServer(api.Config{
+		Enroll: p.enroll,
 		Health: p.ops.status, Calls: p.ops.calls,
 		Catalog: store, Board: p.board, Grants: c.Broker, Store: c.Store, Location: c.Location, Access: control, Book: c.Access.Current, SignIn: c.signIn(provider),
 		Credentials: front.Credentials(), Encode: c.Encode, Lease: c.Lease, Logger: c.Logger.Named("api"),
 		PublicKey: key.Public().(ed25519.PublicKey), Deleted: p.retention.Due.Raise, Closing: p.closing, Heard: p.beats.Synced,
 		Sessions: sessions.New(sessions.Config{
 			Catalog: store, Bus: c.Broker, Ingest: custody, Space: c.space, Policy: c.Policy.Current, Seen: p.beats.Seen, Ended: p.finish.Due.Raise,
+			Allowed: p.enroll.Allows, Granting: p.enroll.Granting,
 			Settings: sessions.Settings{FrameRate: c.FrameRate, SegmentLength: c.SegmentLength, SegmentBytes: c.SegmentBytes, Template: c.Location.Template},
 			Logger:   c.Logger.Named("sessions"),
 		}),

@@ -57,7 +57,9 @@ type Config struct {
 	// TLS has the server's certificate.
 	TLS    *tls.Config
 	Tokens identity.Tokens
-	Logger hclog.Logger
+	// Authority signs the certificates of agents that join.
+	Authority *identity.Authority
+	Logger    hclog.Logger
 
 	// Ready is called once when calls are served and everything that the coordinator needs has answered well.
 	Ready func()
@@ -144,8 +146,8 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("%w: segments of %d bytes are too small, %d is the least", ErrConfig, c.SegmentBytes, minSegmentBytes)
 	case c.GiveUp < minGiveUp:
 		return c, fmt.Errorf("%w: %v is too short to give a silent agent up, %v is the least", ErrConfig, c.GiveUp, minGiveUp)
-	case c.Broker == nil || c.Store == nil || c.Listener == nil || c.TLS == nil || c.Logger == nil:
-		return c, fmt.Errorf("%w: broker, store, listener, TLS and logger are needed", ErrConfig)
+	case c.Broker == nil || c.Store == nil || c.Listener == nil || c.TLS == nil || c.Authority == nil || c.Logger == nil:
+		return c, fmt.Errorf("%w: broker, store, listener, TLS, authority and logger are needed", ErrConfig)
 	case c.ManifestKey == "":
 		return c, fmt.Errorf("%w: the file of the manifest key is missing", ErrConfig)
 	case c.Tokens.Admin == "":
@@ -196,7 +198,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	}
 
 	group, running := errgroup.WithContext(ctx)
-	for _, run := range []func(context.Context) error{p.board.Run, p.beats.Run} {
+	for _, run := range []func(context.Context) error{p.board.Run, p.beats.Run, p.enroll.Run} {
 		group.Go(func() error { return run(running) })
 	}
 	for name, run := range map[string]func(context.Context) error{
@@ -223,7 +225,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	})
 	group.Go(func() error {
 		return front.Serve(running, front.Config{
-			Listener: cfg.Listener, TLS: cfg.TLS, GRPC: p.server, Web: p.ops.health.Handler(false, p.page), Ready: func() { close(serving) }, Logger: cfg.Logger.Named("front"),
+			Listener: cfg.Listener, TLS: cfg.TLS, Machines: cfg.Authority.Pool(), GRPC: p.server, Web: p.ops.health.Handler(false, p.page), Ready: func() { close(serving) }, Logger: cfg.Logger.Named("front"),
 		})
 	})
 	return group.Wait()

@@ -107,7 +107,7 @@ func (w *world) start() {
 	}
 	cfg := w.settings
 	cfg.CatalogPath, cfg.Broker, cfg.Store, cfg.Location = filepath.Join(w.dir, "catalog.db"), w.broker, w.store, w.location
-	cfg.Listener, cfg.TLS, cfg.Tokens, cfg.ManifestKey = listener, w.tls, w.tokens, filepath.Join(w.dir, "manifest.key")
+	cfg.Listener, cfg.TLS, cfg.Tokens, cfg.Authority, cfg.ManifestKey = listener, w.tls, w.tokens, w.authority, filepath.Join(w.dir, "manifest.key")
 	cfg.Name = cmp.Or(cfg.Name, "test")
 	cfg.Logger = hclog.New(&hclog.LoggerOptions{Output: w.log, Level: hclog.Debug})
 	ready := make(chan struct{})

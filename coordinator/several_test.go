@@ -86,7 +86,7 @@ func runChild(settings string) error {
 	}
 	return coordinator.Run(ctx, coordinator.Config{
 		CatalogPath: c.Catalog, Name: c.Name, ManifestKey: filepath.Join(c.Dir, "manifest.key"), Broker: broker, Store: store, Location: location,
-		Listener: listener, TLS: &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS13}, Tokens: tokens,
+		Listener: listener, TLS: &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS13}, Tokens: tokens, Authority: authority,
 		DutyLease: c.DutyLease, Patience: c.Patience, GiveUp: c.GiveUp, Lease: c.Lease, UnsafeBroker: true,
 		Logger: hclog.New(&hclog.LoggerOptions{Name: c.Name, Output: os.Stderr, Level: hclog.Debug}), Ready: func() { fmt.Println("ready") },
 	})

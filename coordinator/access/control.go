@@ -29,6 +29,7 @@ type Control struct {
 	methods, routes map[string]rule
 	sessions        Sessions
 	authenticators  []Authenticator
+	revocations     Revocations // nil where certificates are nobody's
 }
 
 // New returns a Control that asks the authenticators in their order.

@@ -30,7 +30,7 @@ func (c *Control) admit(ctx context.Context, method string) (rule, *call, error)
 	if r.anybody {
 		return r, &call{}, nil
 	}
-	p, err := c.Authenticate(ctx, bearer(ctx))
+	p, err := c.identify(ctx)
 	if err != nil {
 		return r, nil, err
 	}

@@ -43,6 +43,8 @@ type Principal struct {
 	By   Method
 	// Person is who answers for what it does: where two people are needed, two principals of one Person are one.
 	Person string
+	// Agent is the id of an agent that is known by its own key; empty for one that shares a token, and for others.
+	Agent  string
 	Roles  []string // as the access file names them, sorted
 	Grants []Grant
 	// Expires is when who it is has to be shown anew; zero for never.

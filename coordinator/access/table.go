@@ -74,6 +74,16 @@ func methods() map[string]rule {
 		recfleetv1.AgentService_Sync_FullMethodName:         machine(KindAgent),
 		recfleetv1.AgentService_EndSession_FullMethodName:   machine(KindAgent),
 
+		recfleetv1.EnrollmentService_CreateEnrollment_FullMethodName:    person(RightManage),
+		recfleetv1.EnrollmentService_ListEnrollments_FullMethodName:     person(RightManage),
+		recfleetv1.EnrollmentService_RevokeEnrollment_FullMethodName:    person(RightManage),
+		recfleetv1.EnrollmentService_ListEnrolledAgents_FullMethodName:  person(RightManage),
+		recfleetv1.EnrollmentService_RevokeEnrolledAgent_FullMethodName: person(RightManage),
+		// Who joins is known by what is in the request.
+		recfleetv1.EnrollmentService_BeginEnroll_FullMethodName:      anybody(),
+		recfleetv1.EnrollmentService_Enroll_FullMethodName:           anybody(),
+		recfleetv1.EnrollmentService_RenewCertificate_FullMethodName: anybody(),
+
 		recfleetv1.EncoderService_Sync_FullMethodName:        machine(KindEncoder),
 		recfleetv1.EncoderService_CompleteJob_FullMethodName: machine(KindEncoder),
 		recfleetv1.EncoderService_FailJob_FullMethodName:     machine(KindEncoder),

@@ -13,6 +13,7 @@ import (
 type agentService struct {
 	recfleetv1.UnimplementedAgentServiceServer
 	sessions *sessions.Sessions
+	owners   *owners
 	heard    func(catalog.Beat)
 }
 
@@ -22,7 +23,8 @@ func (s *agentService) StartSession(ctx context.Context, r *recfleetv1.StartSess
 		return nil, err
 	}
 	start := startFromProto(r)
-	start.Caller = access.Caller(ctx).Name
+	caller := access.Caller(ctx)
+	start.Caller, start.Agent = caller.Name, caller.Agent
 	session, grant, err := s.sessions.Start(ctx, start)
 	if err != nil {
 		return nil, err
@@ -37,6 +39,9 @@ func (s *agentService) ReportEvents(ctx context.Context, r *recfleetv1.ReportEve
 	if err := checkReport(r); err != nil {
 		return nil, err
 	}
+	if err := s.owners.check(ctx, r.GetSessionId()); err != nil {
+		return nil, err
+	}
 	known, err := s.sessions.Report(ctx, r.GetSessionId(), eventsFromProto(r.GetEvents()))
 	if err != nil {
 		return nil, err
@@ -49,7 +54,12 @@ func (s *agentService) Sync(ctx context.Context, r *recfleetv1.AgentServiceSyncR
 	if err := checkAgentSync(r); err != nil {
 		return nil, err
 	}
-	orders, err := s.sessions.Sync(ctx, r.GetSessionId(), beatFromProto(r))
+	if err := s.owners.check(ctx, r.GetSessionId()); err != nil {
+		return nil, err
+	}
+	beat := beatFromProto(r)
+	beat.Agent = access.Caller(ctx).Agent
+	orders, err := s.sessions.Sync(ctx, r.GetSessionId(), beat)
 	if err != nil {
 		return nil, err
 	}
@@ -60,6 +70,9 @@ func (s *agentService) Sync(ctx context.Context, r *recfleetv1.AgentServiceSyncR
 // EndSession closes the books.
 func (s *agentService) EndSession(ctx context.Context, r *recfleetv1.EndSessionRequest) (*recfleetv1.EndSessionResponse, error) {
 	if err := checkEnd(r); err != nil {
+		return nil, err
+	}
+	if err := s.owners.check(ctx, r.GetSessionId()); err != nil {
 		return nil, err
 	}
 	err := s.sessions.End(ctx, r.GetSessionId(), catalog.End{

@@ -24,6 +24,7 @@ import (
 
 	"github.com/recfleet/recfleet/coordinator/access"
 	"github.com/recfleet/recfleet/coordinator/catalog"
+	"github.com/recfleet/recfleet/coordinator/enroll"
 	"github.com/recfleet/recfleet/coordinator/jobs"
 	"github.com/recfleet/recfleet/coordinator/sessions"
 	"github.com/recfleet/recfleet/coordinator/viewing"
@@ -70,6 +71,7 @@ type Config struct {
 	Catalog  *catalog.Catalog
 	Sessions *sessions.Sessions
 	Board    *jobs.Board
+	Enroll   *enroll.Enroll
 	Grants   EncoderGrants
 	Store    object.Store
 	Location object.Location
@@ -136,7 +138,8 @@ func NewServer(cfg Config) (*grpc.Server, error) {
 		cfg.Book = func() *access.Book { return nil }
 	}
 	recfleetv1.RegisterAccessServiceServer(s, &accessService{catalog: cfg.Catalog, book: cfg.Book, signIn: cfg.SignIn, ledger: book, logger: cfg.Logger})
-	recfleetv1.RegisterAgentServiceServer(s, &agentService{sessions: cfg.Sessions, heard: cfg.Heard})
+	recfleetv1.RegisterAgentServiceServer(s, &agentService{sessions: cfg.Sessions, owners: newOwners(cfg.Catalog), heard: cfg.Heard})
+	recfleetv1.RegisterEnrollmentServiceServer(s, &enrollmentService{enroll: cfg.Enroll, catalog: cfg.Catalog, ledger: book})
 	recfleetv1.RegisterEncoderServiceServer(s, &encoderService{board: cfg.Board, grants: cfg.Grants, settings: cfg.Encode, lease: cfg.Lease})
 	recfleetv1.RegisterPolicyServiceServer(s, &policyService{sessions: cfg.Sessions, encode: cfg.Encode})
 	if cfg.Health == nil {

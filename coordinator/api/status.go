@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/recfleet/recfleet/coordinator/catalog"
+	"github.com/recfleet/recfleet/coordinator/enroll"
 	"github.com/recfleet/recfleet/coordinator/jobs"
 	"github.com/recfleet/recfleet/coordinator/sessions"
 	"github.com/recfleet/recfleet/internal/bus"
@@ -48,6 +49,12 @@ func toStatus(err error) (_ error, told bool) {
 		return status.Error(codes.InvalidArgument, "page_token: was not made for this query"), true
 	case errors.Is(err, bus.ErrKey):
 		return status.Error(codes.InvalidArgument, "bus_public_key: is not the public key of a bus user"), true
+	case errors.Is(err, enroll.ErrNonce):
+		return status.Error(codes.FailedPrecondition, enroll.ErrNonce.Error()), true
+	case errors.Is(err, enroll.ErrRefused):
+		return status.Error(codes.PermissionDenied, enroll.ErrRefused.Error()), true
+	case errors.Is(err, enroll.ErrScope):
+		return status.Error(codes.PermissionDenied, enroll.ErrScope.Error()), true
 	case errors.Is(err, errUnaudited):
 		return status.Error(codes.Unavailable, errUnaudited.Error()+", so nothing was done; try again"), false
 	case errors.Is(err, errNotGiven):

@@ -17,6 +17,7 @@ type Session struct {
 	Groups                       []string // that the user was in when it began, sorted
 	Metadata                     map[string]string
 	AgentVersion                 string
+	Agent                        string // the enrolled agent that began it, which alone goes on with it; empty where it was none
 
 	ArchivePrefix string // of all its objects, below the archive's root
 	FrameRate     int    // captured frames a second

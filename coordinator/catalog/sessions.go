@@ -32,12 +32,12 @@ func (c *Catalog) CreateSession(ctx context.Context, s Session) (stored Session,
 			n, insertErr := exec(ctx, tx, `
 				INSERT INTO sessions (id, request_id, state, state_reason, user_name, stack, fleet, instance, metadata, agent_version,
 				  archive_prefix, frame_rate, segment_length, start_time, created_time, end_time, lost_time, stop_reason, end_reason,
-				  ended_by, last_segment, last_event, segment_bytes, position, policy_rule, policy_hash, mode, retention, policy, pool, user_groups)
-				VALUES ($1, $2, $3, '', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, 0, '', '', '', $15, 0, $16, $17, $18, $19, $20, $21, $22, $23, $24)
+				  ended_by, last_segment, last_event, segment_bytes, position, policy_rule, policy_hash, mode, retention, policy, pool, user_groups, agent_id)
+				VALUES ($1, $2, $3, '', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, 0, '', '', '', $15, 0, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25)
 				ON CONFLICT DO NOTHING`,
 				s.ID, s.RequestID, SessionStarting, s.User, s.Stack, s.Fleet, s.Instance, metadata, s.AgentVersion,
 				s.ArchivePrefix, s.FrameRate, int64(s.SegmentLength), nanos(s.Start), nanos(s.Created), Unknown, s.SegmentBytes, place(s.Start, try),
-				s.Policy.Rule, s.Policy.Hash, s.Policy.Mode, int64(s.Policy.Retention), terms, s.Pool, writeGroups(s.Groups))
+				s.Policy.Rule, s.Policy.Hash, s.Policy.Mode, int64(s.Policy.Retention), terms, s.Pool, writeGroups(s.Groups), s.Agent)
 			if insertErr != nil {
 				return insertErr
 			}
@@ -293,7 +293,7 @@ const selectSession = `
 	SELECT id, request_id, state, state_reason, user_name, stack, fleet, instance, metadata, agent_version, archive_prefix,
 	  frame_rate, segment_length, start_time, created_time, end_time, lost_time, stop_reason, end_reason, ended_by,
 	  last_segment, last_event, silent_time, segment_bytes, position, deleted_time, policy_rule, policy_hash, mode, retention, policy,
-	  pool, hold_time, hold_by, hold_reason, retain_until, delete_ordered_time, deleted_by, delete_reason, user_groups
+	  pool, hold_time, hold_by, hold_reason, retain_until, delete_ordered_time, deleted_by, delete_reason, user_groups, agent_id
 	FROM sessions`
 
 func session(ctx context.Context, tx *txn, id string) (Session, error) {
@@ -307,7 +307,7 @@ func scanSession(row scanner) (Session, error) {
 		&s.AgentVersion, &s.ArchivePrefix, &s.FrameRate, &s.SegmentLength, instant{&s.Start}, instant{&s.Created},
 		instant{&s.End}, instant{&s.Lost}, &s.StopReason, &s.EndReason, &s.EndedBy, &s.LastSegment, &s.LastEvent, instant{&s.Silent}, &s.SegmentBytes,
 		&s.position, instant{&s.Deletion.Done}, &s.Policy.Rule, &s.Policy.Hash, &s.Policy.Mode, &s.Policy.Retention, policyTerms{&s.Policy.PolicyTerms},
-		&s.Pool, instant{&s.Hold.Time}, &s.Hold.By, &s.Hold.Reason, instant{&s.RetainUntil}, instant{&s.Deletion.Ordered}, &s.Deletion.By, &s.Deletion.Reason, &groups)
+		&s.Pool, instant{&s.Hold.Time}, &s.Hold.By, &s.Hold.Reason, instant{&s.RetainUntil}, instant{&s.Deletion.Ordered}, &s.Deletion.By, &s.Deletion.Reason, &groups, &s.Agent)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Session{}, ErrNotFound
 	}

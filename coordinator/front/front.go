@@ -7,6 +7,7 @@ package front
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log"
@@ -35,6 +36,9 @@ type Config struct {
 	Listener net.Listener
 	// TLS has the certificates. What it says of protocols is replaced.
 	TLS *tls.Config
+	// Machines, where it is set, is the authority of the certificates that machines may show. One that is not good ends the
+	// connection in its handshake.
+	Machines *x509.CertPool
 	// GRPC must be made with Credentials.
 	GRPC *grpc.Server
 	Web  http.Handler
@@ -134,9 +138,14 @@ func (s *split) handshake(ctx context.Context, plain net.Conn) {
 	cfg := s.cfg.TLS.Clone()
 	cfg.NextProtos = []string{"h2", "http/1.1"}
 	cfg.MinVersion = tls.VersionTLS13
+	machines := cfg.Clone()
+	if s.cfg.Machines != nil {
+		machines.ClientAuth, machines.ClientCAs = tls.VerifyClientCertIfGiven, s.cfg.Machines
+	}
 	cfg.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		if slices.Equal(hello.SupportedProtos, []string{"h2"}) {
 			to = s.machines
+			return machines, nil
 		}
 		return nil, nil
 	}

@@ -101,7 +101,7 @@ func (s settings) serve(ctx context.Context, stdout, stderr io.Writer) error {
 	err = coordinator.Run(ctx, coordinator.Config{
 		CatalogPath: at, Name: name, ManifestKey: s.manifestKeyFile(), Broker: broker, Store: store, Location: location, Listener: listener,
 		TLS:    &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS13},
-		Tokens: tokens, Logger: logger, FrameRate: s.frameRate, SegmentLength: s.segmentLength, GiveUp: s.giveUp, UnsafeBroker: s.unsafeBroker,
+		Tokens: tokens, Authority: authority, Logger: logger, FrameRate: s.frameRate, SegmentLength: s.segmentLength, GiveUp: s.giveUp, UnsafeBroker: s.unsafeBroker,
 		FreeBytes: coordinator.DiskSpace(disks...), Metrics: metricsListener, Policy: policy, Reload: reload, Access: accessFile, AccessReload: accessReload, Address: address, OIDCSecret: os.Getenv(oidcSecret),
 		Ready: func() { fmt.Fprintf(stdout, "reccoordinator ready at %s\n", address) },
 	})

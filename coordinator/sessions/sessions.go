@@ -66,6 +66,10 @@ type Config struct {
 	Settings Settings
 	// Policy returns the policy that holds now; nil, and a nil policy, record everything as Settings say.
 	Policy func() *policy.Policy
+	// Allowed returns nil where an enrolled agent may record for a stack and fleet, Granting notes the key by which the bus will know
+	// one. They may be nil where no agent is enrolled.
+	Allowed  func(ctx context.Context, agent, stack, fleet string) error
+	Granting func(ctx context.Context, agent, busKey string) error
 	// Space returns an error that is ErrNoSpace when no new session is to start.
 	Space func() error
 	// Seen is called with every sign of life of a session's agent.
@@ -92,11 +96,18 @@ type Start struct {
 	BusPublicKey                 string
 	AgentVersion                 string
 	Caller                       string // who asks, for the audit
+	Agent                        string // the enrolled agent that asks; empty where it shares a token
 }
 
 // Start registers a session and gives its agent the right to publish. Idempotent by request id. ErrNoSpace refuses it, a
 // NotRecorded says that policy does, catalog.ErrEnded says that the session of this request id is over, ErrBus that it is to be tried again.
 func (s *Sessions) Start(ctx context.Context, start Start) (catalog.Session, bus.Grant, error) {
+	if start.Agent != "" {
+		if err := s.cfg.Allowed(ctx, start.Agent, start.Stack, start.Fleet); err != nil {
+			return catalog.Session{}, bus.Grant{}, fmt.Errorf("start session: %w", err)
+		}
+		start.RequestID = start.Agent + "." + start.RequestID // what one agent asks for is none of another's
+	}
 	session, err := s.cfg.Catalog.SessionByRequest(ctx, start.RequestID)
 	if errors.Is(err, catalog.ErrNotFound) {
 		session, err = s.create(ctx, start)
@@ -113,7 +124,7 @@ func (s *Sessions) Start(ctx context.Context, start Start) (catalog.Session, bus
 		return catalog.Session{}, bus.Grant{}, fmt.Errorf("start session %s: %w", session.ID, catalog.ErrEnded)
 	}
 	s.cfg.Seen(session.ID)
-	grant, err := s.cfg.Bus.GrantAgent(start.BusPublicKey, session.ID)
+	grant, err := s.grant(ctx, start.Agent, start.BusPublicKey, session.ID)
 	if err != nil {
 		return catalog.Session{}, bus.Grant{}, fmt.Errorf("start session %s: %w", session.ID, err)
 	}
@@ -142,7 +153,7 @@ func (s *Sessions) create(ctx context.Context, start Start) (catalog.Session, er
 	}
 	session, created, err := s.cfg.Catalog.CreateSession(ctx, catalog.Session{
 		ID: id, RequestID: start.RequestID, State: state, StateReason: decision.Reason, User: start.User, Stack: start.Stack, Fleet: start.Fleet, Instance: start.Instance, Groups: s.groups(start),
-		Metadata: start.Metadata, AgentVersion: start.AgentVersion, ArchivePrefix: prefix,
+		Metadata: start.Metadata, AgentVersion: start.AgentVersion, Agent: start.Agent, ArchivePrefix: prefix,
 		FrameRate: decision.FrameRate, SegmentLength: decision.SegmentLength,
 		SegmentBytes: s.cfg.Settings.SegmentBytes, Policy: kept(decision), Pool: decision.Pool, Start: start.Time, Created: now,
 	})
@@ -193,6 +204,7 @@ type Beat struct {
 	IdleKnown    bool
 	Awaiting     []int  // segments without a receipt
 	BusPublicKey string // set to ask for a new grant
+	Agent        string // as in Start
 }
 
 // Orders is what an agent is to do.
@@ -228,7 +240,7 @@ func (s *Sessions) Sync(ctx context.Context, id string, b Beat) (Orders, error) 
 		orders.Stop = session.StopReason
 	}
 	if b.BusPublicKey != "" && !session.State.Final() {
-		grant, err := s.cfg.Bus.GrantAgent(b.BusPublicKey, id)
+		grant, err := s.grant(ctx, b.Agent, b.BusPublicKey, id)
 		if err != nil {
 			return Orders{}, fmt.Errorf("sync session %s: %w", id, err)
 		}
@@ -236,6 +248,16 @@ func (s *Sessions) Sync(ctx context.Context, id string, b Beat) (Orders, error) 
 	}
 	s.take(ctx, id, b.Awaiting, &orders)
 	return orders, ctx.Err()
+}
+
+// grant lets an agent publish. The key is known before the right is there, so that it can be taken away.
+func (s *Sessions) grant(ctx context.Context, agent, busKey, session string) (bus.Grant, error) {
+	if agent != "" {
+		if err := s.cfg.Granting(ctx, agent, busKey); err != nil {
+			return bus.Grant{}, err
+		}
+	}
+	return s.cfg.Bus.GrantAgent(busKey, session)
 }
 
 // take asks for custody of segments, the first ones first. What cannot be said now is said at a later Sync.

@@ -156,7 +156,7 @@ func Run(ctx context.Context, cfg Config) error {
 	group.Go(func() error {
 		return coordinator.Run(serving, coordinator.Config{
 			CatalogPath: cfg.path("catalog.db"), Name: "standalone", ManifestKey: filepath.Join(cfg.path("identity"), "manifest.key"), Broker: broker, Store: store, Location: location, Listener: listener, TLS: serverTLS,
-			Tokens: tokens, FrameRate: cfg.FrameRate, SegmentLength: cfg.SegmentLength, GiveUp: cfg.GiveUp, FreeBytes: coordinator.DiskSpace(cfg.DataDir),
+			Tokens: tokens, Authority: authority, FrameRate: cfg.FrameRate, SegmentLength: cfg.SegmentLength, GiveUp: cfg.GiveUp, FreeBytes: coordinator.DiskSpace(cfg.DataDir),
 			Metrics: metricsListener, Registry: registry,
 			Policy: rules, Reload: cfg.Reload, Access: people, AccessReload: cfg.AccessReload, Address: address, OIDCSecret: cfg.OIDCSecret, Logger: cfg.Logger.Named("coordinator"), Ready: func() { cfg.Ready(address) },
 		})

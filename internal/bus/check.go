@@ -60,20 +60,38 @@ type serverSettings struct {
 
 // servers asks all servers for their configuration; at least one has answered where the error is nil.
 func (b *Broker) servers(ctx context.Context) ([]serverSettings, error) {
+	answers, err := b.askServers(ctx, nats.NewMsg("$SYS.REQ.SERVER.PING.VARZ"))
+	if err != nil {
+		return nil, err
+	}
+	found := make([]serverSettings, len(answers))
+	for i, raw := range answers {
+		var answer struct {
+			Data serverSettings `json:"data"`
+		}
+		if err := json.Unmarshal(raw, &answer); err != nil {
+			return nil, fmt.Errorf("read a server's configuration: %w", err)
+		}
+		found[i] = answer.Data
+	}
+	return found, nil
+}
+
+// askServers asks all servers, in the account in which they tell of themselves; at least one has answered where the error is nil.
+func (b *Broker) askServers(ctx context.Context, request *nats.Msg) (found [][]byte, err error) {
 	conn, err := b.cfg.connect(keySystem)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
-	inbox := conn.NewInbox()
-	answers, err := conn.SubscribeSync(inbox)
+	request.Reply = conn.NewInbox()
+	answers, err := conn.SubscribeSync(request.Reply)
 	if err == nil {
-		err = conn.PublishRequest("$SYS.REQ.SERVER.PING.VARZ", inbox, nil)
+		err = conn.PublishMsg(request)
 	}
 	if err != nil {
 		return nil, err
 	}
-	var found []serverSettings
 	for wait := requestTimeout; ; wait = answersQuiet {
 		m, err := nextMessage(ctx, answers, wait)
 		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && len(found) > 0 {
@@ -82,13 +100,7 @@ func (b *Broker) servers(ctx context.Context) ([]serverSettings, error) {
 		if err != nil {
 			return nil, err
 		}
-		var answer struct {
-			Data serverSettings `json:"data"`
-		}
-		if err := json.Unmarshal(m.Data, &answer); err != nil {
-			return nil, fmt.Errorf("read a server's configuration: %w", err)
-		}
-		found = append(found, answer.Data)
+		found = append(found, m.Data)
 	}
 }
 

@@ -141,6 +141,22 @@ func (t *Trust) Accounts() (map[string]string, error) {
 		Limits: jwt.Limits{NatsLimits: jwt.NatsLimits{Subs: jwt.NoLimit, Data: jwt.NoLimit, Payload: 1 << 10}},
 	}))
 
+	agents, err := t.agentsAccount()
+	if err != nil {
+		return nil, err
+	}
+
+	encoded := map[string]string{}
+	for name, claims := range map[string]*jwt.AccountClaims{keySystem: system, keyFleet: fleet, keyAgents: agents} {
+		if encoded[t.public(name)], err = claims.Encode(t.seeds[keyOperator]); err != nil {
+			return nil, err
+		}
+	}
+	return encoded, nil
+}
+
+// agentsAccount returns the claims of the account that agents are in.
+func (t *Trust) agentsAccount() (*jwt.AccountClaims, error) {
 	agents := jwt.NewAccountClaims(t.public(keyAgents))
 	agents.Name = "AGENTS"
 	activation := jwt.NewActivationClaims(t.public(keyAgents))
@@ -157,14 +173,7 @@ func (t *Trust) Accounts() (map[string]string, error) {
 		},
 		Limits: jwt.Limits{NatsLimits: jwt.NatsLimits{Subs: 8, Data: jwt.NoLimit, Payload: agentPayloadBytes}},
 	}))
-
-	encoded := map[string]string{}
-	for name, claims := range map[string]*jwt.AccountClaims{keySystem: system, keyFleet: fleet, keyAgents: agents} {
-		if encoded[t.public(name)], err = claims.Encode(t.seeds[keyOperator]); err != nil {
-			return nil, err
-		}
-	}
-	return encoded, nil
+	return agents, nil
 }
 
 func scope(key, role string, template jwt.UserPermissionLimits) *jwt.UserScope {
@@ -188,7 +197,7 @@ func (t *Trust) encoderJWT(publicKey, encoder string, life time.Duration) (strin
 // scopedJWT signs with a key that can only make users that fit its template. A tag is lower-cased by the JWT library and a
 // wildcard in it would widen the right, so only ids of the session's form are signed for.
 func (t *Trust) scopedJWT(publicKey, holder, role, account string, life time.Duration) (string, error) {
-	if !nkeys.IsValidPublicUserKey(publicKey) {
+	if !validKey(publicKey) {
 		return "", fmt.Errorf("sign bus right: %w", ErrKey)
 	}
 	if !chunk.ValidSession(holder) {
@@ -208,3 +217,5 @@ func (t *Trust) fullJWT(key *Key, account, name string) (string, error) {
 	user.Name = name
 	return user.Encode(t.seeds[account])
 }
+
+func validKey(publicKey string) bool { return nkeys.IsValidPublicUserKey(publicKey) }

@@ -66,10 +66,10 @@ func makeAuthority(dir string) error {
 		return err
 	}
 	// The certificate is written last: a directory with ca.pem is whole.
-	if err := writeSecret(filepath.Join(dir, "ca.key"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: rawKey})); err != nil {
+	if err := WriteSecret(filepath.Join(dir, "ca.key"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: rawKey})); err != nil {
 		return err
 	}
-	return writeSecret(filepath.Join(dir, "ca.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}))
+	return WriteSecret(filepath.Join(dir, "ca.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}))
 }
 
 func loadAuthority(dir string) (*Authority, error) {
@@ -132,14 +132,14 @@ func (a *Authority) WriteServerCertificate(hosts []string, certificatePath, keyP
 	if err != nil {
 		return fmt.Errorf("write server certificate: %w", err)
 	}
-	if err := writeSecret(keyPath, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})); err != nil {
+	if err := WriteSecret(keyPath, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})); err != nil {
 		return fmt.Errorf("write server certificate: %w", err)
 	}
 	var chain []byte
 	for _, der := range made.Certificate {
 		chain = append(chain, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
 	}
-	if err := writeSecret(certificatePath, chain); err != nil {
+	if err := WriteSecret(certificatePath, chain); err != nil {
 		return fmt.Errorf("write server certificate: %w", err)
 	}
 	return nil

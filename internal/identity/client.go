@@ -75,7 +75,7 @@ func (c Client) Write(path string) error {
 	if err != nil {
 		return fmt.Errorf("write client file: %w", err)
 	}
-	if err := writeSecret(path, append(raw, '\n')); err != nil {
+	if err := WriteSecret(path, append(raw, '\n')); err != nil {
 		return fmt.Errorf("write client file: %w", err)
 	}
 	return nil
@@ -89,15 +89,31 @@ func (c Client) roots() (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// Dial returns a connection that shows the token with every call, over TLS 1.3 and nothing less. It does not wait for the
+// Dial returns a connection that shows the token, where there is one, with every call, over TLS 1.3 and nothing less. It does not wait for the
 // coordinator to answer, and reconnects by itself.
 func (c Client) Dial(extra ...grpc.DialOption) (*grpc.ClientConn, error) {
+	return c.dial(nil, extra)
+}
+
+// DialAnonymous is Dial without showing anything.
+func (c Client) DialAnonymous(extra ...grpc.DialOption) (*grpc.ClientConn, error) {
+	c.Token = ""
+	return c.dial(nil, extra)
+}
+
+// DialCertificate is Dial with a certificate in the place of the token.
+func (c Client) DialCertificate(own tls.Certificate, extra ...grpc.DialOption) (*grpc.ClientConn, error) {
+	c.Token = ""
+	return c.dial([]tls.Certificate{own}, extra)
+}
+
+func (c Client) dial(own []tls.Certificate, extra []grpc.DialOption) (*grpc.ClientConn, error) {
 	roots, err := c.roots()
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", c.Address, err)
 	}
 	options := append([]grpc.DialOption{
-		grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13})),
+		grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: roots, Certificates: own, MinVersion: tls.VersionTLS13})),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 5 * time.Second},
@@ -122,8 +138,8 @@ func (b bearer) GetRequestMetadata(context.Context, ...string) (map[string]strin
 
 func (bearer) RequireTransportSecurity() bool { return true }
 
-// writeSecret writes a file of mode 0600 whose content is whole or absent, also after a power cut.
-func writeSecret(path string, content []byte) error {
+// WriteSecret writes a file of mode 0600 whose content is whole or absent, also after a power cut.
+func WriteSecret(path string, content []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
 		return err

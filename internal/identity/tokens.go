@@ -58,7 +58,7 @@ func makeTokens(path string) (Tokens, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return Tokens{}, fmt.Errorf("make tokens: %w", err)
 	}
-	if err := writeSecret(path, raw); err != nil {
+	if err := WriteSecret(path, raw); err != nil {
 		return Tokens{}, fmt.Errorf("make tokens: %w", err)
 	}
 	return t, nil

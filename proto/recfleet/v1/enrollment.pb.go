@@ -9,6 +9,7 @@ package recfleetv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -1146,8 +1147,9 @@ type EnrollResponse struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	AgentId string                 `protobuf:"bytes,1,opt,name=agent_id,json=agentId,proto3" json:"agent_id,omitempty"`
 	// DER, for TLS; its authority is the coordinator's.
-	Certificate   []byte                 `protobuf:"bytes,2,opt,name=certificate,proto3" json:"certificate,omitempty"`
-	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	Certificate []byte `protobuf:"bytes,2,opt,name=certificate,proto3" json:"certificate,omitempty"`
+	// How long it is good from now on; whatever the clock of the instance shows.
+	Lifetime      *durationpb.Duration `protobuf:"bytes,3,opt,name=lifetime,proto3" json:"lifetime,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1196,9 +1198,9 @@ func (x *EnrollResponse) GetCertificate() []byte {
 	return nil
 }
 
-func (x *EnrollResponse) GetExpireTime() *timestamppb.Timestamp {
+func (x *EnrollResponse) GetLifetime() *durationpb.Duration {
 	if x != nil {
-		return x.ExpireTime
+		return x.Lifetime
 	}
 	return nil
 }
@@ -1279,8 +1281,8 @@ func (x *RenewCertificateRequest) GetSignature() []byte {
 type RenewCertificateResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// As in EnrollResponse.
-	Certificate   []byte                 `protobuf:"bytes,1,opt,name=certificate,proto3" json:"certificate,omitempty"`
-	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	Certificate   []byte               `protobuf:"bytes,1,opt,name=certificate,proto3" json:"certificate,omitempty"`
+	Lifetime      *durationpb.Duration `protobuf:"bytes,2,opt,name=lifetime,proto3" json:"lifetime,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1322,9 +1324,9 @@ func (x *RenewCertificateResponse) GetCertificate() []byte {
 	return nil
 }
 
-func (x *RenewCertificateResponse) GetExpireTime() *timestamppb.Timestamp {
+func (x *RenewCertificateResponse) GetLifetime() *durationpb.Duration {
 	if x != nil {
-		return x.ExpireTime
+		return x.Lifetime
 	}
 	return nil
 }
@@ -1333,7 +1335,7 @@ var File_recfleet_v1_enrollment_proto protoreflect.FileDescriptor
 
 const file_recfleet_v1_enrollment_proto_rawDesc = "" +
 	"\n" +
-	"\x1crecfleet/v1/enrollment.proto\x12\vrecfleet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb6\x03\n" +
+	"\x1crecfleet/v1/enrollment.proto\x12\vrecfleet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb6\x03\n" +
 	"\n" +
 	"Enrollment\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12 \n" +
@@ -1427,21 +1429,19 @@ const file_recfleet_v1_enrollment_proto_rawDesc = "" +
 	"\aheaders\x18\x02 \x03(\v2+.recfleet.v1.AwsCallerIdentity.HeadersEntryR\aheaders\x1a:\n" +
 	"\fHeadersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8a\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x84\x01\n" +
 	"\x0eEnrollResponse\x12\x19\n" +
 	"\bagent_id\x18\x01 \x01(\tR\aagentId\x12 \n" +
-	"\vcertificate\x18\x02 \x01(\fR\vcertificate\x12;\n" +
-	"\vexpire_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expireTime\"\x82\x01\n" +
+	"\vcertificate\x18\x02 \x01(\fR\vcertificate\x125\n" +
+	"\blifetime\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\blifetime\"\x82\x01\n" +
 	"\x17RenewCertificateRequest\x12\x19\n" +
 	"\bagent_id\x18\x01 \x01(\tR\aagentId\x12\x14\n" +
 	"\x05nonce\x18\x02 \x01(\tR\x05nonce\x12\x18\n" +
 	"\amachine\x18\x03 \x01(\tR\amachine\x12\x1c\n" +
-	"\tsignature\x18\x04 \x01(\fR\tsignature\"y\n" +
+	"\tsignature\x18\x04 \x01(\fR\tsignature\"s\n" +
 	"\x18RenewCertificateResponse\x12 \n" +
-	"\vcertificate\x18\x01 \x01(\fR\vcertificate\x12;\n" +
-	"\vexpire_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expireTime2\xfa\x05\n" +
+	"\vcertificate\x18\x01 \x01(\fR\vcertificate\x125\n" +
+	"\blifetime\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\blifetime2\xfa\x05\n" +
 	"\x11EnrollmentService\x12_\n" +
 	"\x10CreateEnrollment\x12$.recfleet.v1.CreateEnrollmentRequest\x1a%.recfleet.v1.CreateEnrollmentResponse\x12\\\n" +
 	"\x0fListEnrollments\x12#.recfleet.v1.ListEnrollmentsRequest\x1a$.recfleet.v1.ListEnrollmentsResponse\x12_\n" +
@@ -1488,6 +1488,7 @@ var file_recfleet_v1_enrollment_proto_goTypes = []any{
 	(*RenewCertificateResponse)(nil),    // 19: recfleet.v1.RenewCertificateResponse
 	nil,                                 // 20: recfleet.v1.AwsCallerIdentity.HeadersEntry
 	(*timestamppb.Timestamp)(nil),       // 21: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),         // 22: google.protobuf.Duration
 }
 var file_recfleet_v1_enrollment_proto_depIdxs = []int32{
 	1,  // 0: recfleet.v1.Enrollment.aws:type_name -> recfleet.v1.AwsRule
@@ -1506,8 +1507,8 @@ var file_recfleet_v1_enrollment_proto_depIdxs = []int32{
 	2,  // 13: recfleet.v1.RevokeEnrolledAgentResponse.agent:type_name -> recfleet.v1.EnrolledAgent
 	16, // 14: recfleet.v1.EnrollRequest.aws:type_name -> recfleet.v1.AwsCallerIdentity
 	20, // 15: recfleet.v1.AwsCallerIdentity.headers:type_name -> recfleet.v1.AwsCallerIdentity.HeadersEntry
-	21, // 16: recfleet.v1.EnrollResponse.expire_time:type_name -> google.protobuf.Timestamp
-	21, // 17: recfleet.v1.RenewCertificateResponse.expire_time:type_name -> google.protobuf.Timestamp
+	22, // 16: recfleet.v1.EnrollResponse.lifetime:type_name -> google.protobuf.Duration
+	22, // 17: recfleet.v1.RenewCertificateResponse.lifetime:type_name -> google.protobuf.Duration
 	3,  // 18: recfleet.v1.EnrollmentService.CreateEnrollment:input_type -> recfleet.v1.CreateEnrollmentRequest
 	5,  // 19: recfleet.v1.EnrollmentService.ListEnrollments:input_type -> recfleet.v1.ListEnrollmentsRequest
 	7,  // 20: recfleet.v1.EnrollmentService.RevokeEnrollment:input_type -> recfleet.v1.RevokeEnrollmentRequest

@@ -219,7 +219,7 @@ func (o order) coordinate(ctx context.Context, logger hclog.Logger, broker *bus.
 	var group errgroup.Group
 	group.Go(func() error {
 		return coordinator.Run(ctx, coordinator.Config{
-			CatalogPath: o.path("catalog.db"), ManifestKey: filepath.Join(o.path("identity"), "manifest.key"), Broker: broker, Store: store, Location: location, Listener: listener, TLS: serverTLS, Tokens: tokens,
+			CatalogPath: o.path("catalog.db"), ManifestKey: filepath.Join(o.path("identity"), "manifest.key"), Broker: broker, Store: store, Location: location, Listener: listener, TLS: serverTLS, Tokens: tokens, Authority: authority,
 			SegmentLength: o.Segment, FreeBytes: coordinator.DiskSpace(o.Dir), UnsafeBroker: o.SyncInterval > 0,
 			Logger: logger.Named("coordinator"), Ready: ready,
 		})
