@@ -221,7 +221,7 @@ func TestWhoIsNotAdmitted(t *testing.T) {
 	want(t, "the shared token", enroll(func(r *recfleetv1.EnrollRequest) { r.Token = w.tokens.Agent }), codes.PermissionDenied)
 	want(t, "another machine's name", enroll(func(r *recfleetv1.EnrollRequest) { r.Machine = "other" }), codes.PermissionDenied)
 	want(t, "a signature over another nonce", enroll(func(r *recfleetv1.EnrollRequest) { r.Nonce = m.nonce() }), codes.PermissionDenied)
-	want(t, "a nonce of one's own", enroll(func(r *recfleetv1.EnrollRequest) { *r = *m.request(token, "AAAA") }), codes.FailedPrecondition) //nolint:govet // it is not used any more
+	want(t, "a nonce of one's own", enroll(func(r *recfleetv1.EnrollRequest) { *r = *m.request(token, "AAAA") }), codes.FailedPrecondition)
 	want(t, "no key", enroll(func(r *recfleetv1.EnrollRequest) { r.PublicKey = nil }), codes.InvalidArgument)
 	used := m.request(token, m.nonce())
 	for _, code := range []codes.Code{codes.OK, codes.FailedPrecondition} {
