@@ -12,6 +12,7 @@ import (
 	"github.com/recfleet/recfleet/coordinator/access"
 	"github.com/recfleet/recfleet/coordinator/catalog"
 	"github.com/recfleet/recfleet/coordinator/enroll"
+	"github.com/recfleet/recfleet/internal/evidence"
 	"github.com/recfleet/recfleet/internal/identity"
 	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
 )
@@ -134,7 +135,7 @@ func (s *enrollmentService) Enroll(ctx context.Context, r *recfleetv1.EnrollRequ
 		return nil, err
 	}
 	// Who was not admitted is not written down, or anybody could fill the audit; nobody gets a certificate unwritten.
-	if err := s.ledger.append(ctx, deed{"agent.enroll", joined.Agent, "by enrollment " + joined.Enrollment}, allowed); err != nil {
+	if err := s.ledger.append(ctx, deed{"agent.enroll", joined.Agent, "by enrollment " + joined.Enrollment}, evidence.Span{}, allowed); err != nil {
 		return nil, fmt.Errorf("%w: %w", errUnaudited, err)
 	}
 	return &recfleetv1.EnrollResponse{AgentId: joined.Agent, Certificate: joined.Certificate, Lifetime: durationpb.New(joined.Lifetime)}, nil
