@@ -21,13 +21,20 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+
+	"github.com/recfleet/recfleet/coordinator/shield"
 )
 
 const (
 	handshakeTimeout = 10 * time.Second
 	drainTimeout     = 15 * time.Second
-	// maxHandshakes bounds the connections that are not through their handshake.
-	maxHandshakes = 1024
+	// maxHandshakes bounds the connections that are not through their handshake, handshakesEach those of one address: whoever
+	// opens many and says nothing holds up nobody else.
+	maxHandshakes, handshakesEach = 1024, 512
+	// maxPeople bounds the connections of browsers, peopleEach those of one address.
+	maxPeople, peopleEach = 2048, 256
+	// maxRequests bounds what a browser asks for at once over one connection.
+	maxRequests = 100
 )
 
 // Config is what Serve needs.
@@ -50,12 +57,16 @@ type Config struct {
 // Serve serves until ctx is done, then takes no more connections, lets calls under way end for a while, and returns nil.
 func Serve(ctx context.Context, cfg Config) error {
 	web := &http.Server{
-		Handler: cfg.Web, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		Handler: cfg.Web, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
 		ErrorLog: log.New(complaints{cfg.Logger}, "", 0), Protocols: new(http.Protocols),
+		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: maxRequests, SendPingTimeout: time.Minute, WriteByteTimeout: time.Minute},
 	}
 	web.Protocols.SetHTTP1(true)
 	web.Protocols.SetHTTP2(true)
-	s := &split{cfg: cfg, machines: newQueue(cfg.Listener.Addr()), people: newQueue(cfg.Listener.Addr())}
+	s := &split{
+		cfg: cfg, machines: newQueue(cfg.Listener.Addr()), people: newQueue(cfg.Listener.Addr()),
+		shaking: newCount(maxHandshakes, handshakesEach), visiting: newCount(maxPeople, peopleEach),
+	}
 
 	serving, stop := context.WithCancel(ctx)
 	defer stop()
@@ -103,6 +114,8 @@ func drain(machines *grpc.Server, people *http.Server) {
 type split struct {
 	cfg              Config
 	machines, people *queue
+	// shaking are the connections in their handshake, visiting those of browsers.
+	shaking, visiting *count
 }
 
 // accept takes connections until the listener is closed; then those in their handshake are waited for.
@@ -126,14 +139,21 @@ func (s *split) accept(ctx context.Context) error {
 			}
 			return err
 		}
+		from := shield.Network(conn.RemoteAddr().String())
+		if !s.shaking.take(from) {
+			s.cfg.Logger.Debug("handshake was refused, its address has too many", "peer", conn.RemoteAddr().String())
+			_ = conn.Close()
+			continue
+		}
 		handshakes.Go(func() error {
-			s.handshake(ctx, conn)
+			defer s.shaking.give(from)
+			s.handshake(ctx, &counted{Conn: conn}, from)
 			return nil
 		})
 	}
 }
 
-func (s *split) handshake(ctx context.Context, plain net.Conn) {
+func (s *split) handshake(ctx context.Context, plain *counted, from string) {
 	to := s.people
 	cfg := s.cfg.TLS.Clone()
 	cfg.NextProtos = []string{"h2", "http/1.1"}
@@ -156,6 +176,14 @@ func (s *split) handshake(ctx context.Context, plain net.Conn) {
 		s.cfg.Logger.Debug("handshake was not finished", "peer", plain.RemoteAddr().String(), "error", err)
 		_ = plain.Close()
 		return
+	}
+	if to == s.people {
+		if !s.visiting.take(from) {
+			s.cfg.Logger.Debug("connection was refused, its address has too many", "peer", plain.RemoteAddr().String())
+			_ = plain.Close()
+			return
+		}
+		plain.closed = func() { s.visiting.give(from) }
 	}
 	to.put(conn)
 }

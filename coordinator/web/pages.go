@@ -3,8 +3,13 @@ package web
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net/http"
+	"net/url"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/recfleet/recfleet/coordinator/access"
 	"github.com/recfleet/recfleet/coordinator/catalog"
@@ -68,16 +73,51 @@ func (p *page) list(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	filter := catalog.Filter{User: query.Get("user"), Stack: query.Get("stack"), Fleet: query.Get("fleet"), Instance: query.Get("instance"),
 		Scope: access.Visible(r.Context())}
+	if err := checkList(query); err != nil {
+		p.failWith(w, r, http.StatusBadRequest, err.Error())
+		return
+	}
 	sessions, next, err := p.cfg.Sessions.ListSessions(r.Context(), filter, listSize, query.Get("page"))
+	var wrong *catalog.FilterError
 	switch {
 	case errors.Is(err, catalog.ErrPageToken):
-		p.fail(w, r, http.StatusBadRequest)
+		p.failWith(w, r, http.StatusBadRequest, "page: was not made for this list")
+	case errors.As(err, &wrong):
+		p.failWith(w, r, http.StatusBadRequest, wrong.Error())
 	case err != nil:
 		p.cfg.Logger.Error("sessions were not listed", "error", err)
 		p.fail(w, r, http.StatusInternalServerError)
 	default:
 		p.show(w, r, http.StatusOK, "list", listView{true, "Recordings", filter, sessions, next})
 	}
+}
+
+// Bounds of what a list is asked for with, in bytes.
+const maxName, maxPageToken = 256, 512
+
+// checkList is a *catalog.FilterError where a field of the query cannot be.
+func checkList(query url.Values) error {
+	for _, field := range []string{"user", "stack", "fleet", "instance", "page"} {
+		limit := maxName
+		if field == "page" {
+			limit = maxPageToken
+		}
+		value, problem := query.Get(field), ""
+		switch {
+		case len(query[field]) > 1:
+			problem = "is given more than once"
+		case len(value) > limit:
+			problem = fmt.Sprintf("is %d bytes long, at most %d", len(value), limit)
+		case !utf8.ValidString(value):
+			problem = "is not UTF-8"
+		case strings.ContainsFunc(value, unicode.IsControl):
+			problem = "holds control characters"
+		}
+		if problem != "" {
+			return &catalog.FilterError{Field: field, Problem: problem}
+		}
+	}
+	return nil
 }
 
 type sessionView struct {

@@ -80,6 +80,21 @@ func (v *visitors) visitor(r *http.Request) (access.Principal, error) {
 	return found.who, nil
 }
 
+// key tells visits apart; it is empty for who has none.
+func (v *visitors) key(r *http.Request) string {
+	cookie, err := r.Cookie(cookieName)
+	if err != nil {
+		return ""
+	}
+	id := sha256.Sum256([]byte(cookie.Value))
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if found, ok := v.visits[id]; !ok || !v.now().Before(found.end) {
+		return ""
+	}
+	return string(id[:])
+}
+
 func (v *visitors) dismiss(w http.ResponseWriter, r *http.Request) {
 	if cookie, err := r.Cookie(cookieName); err == nil {
 		v.mu.Lock()

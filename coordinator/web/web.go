@@ -14,12 +14,14 @@ import (
 	"io/fs"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/recfleet/recfleet/coordinator/access"
 	"github.com/recfleet/recfleet/coordinator/catalog"
+	"github.com/recfleet/recfleet/coordinator/shield"
 	"github.com/recfleet/recfleet/coordinator/viewing"
 	"github.com/recfleet/recfleet/internal/object"
 )
@@ -87,17 +89,18 @@ func New(cfg Config) (Page, error) {
 	if err != nil {
 		return Page{}, err
 	}
+	streams := shield.NewStreams(p.visitor.key)
 	for pattern, serve := range map[string]http.Handler{
-		"GET /static/":                         http.StripPrefix("/static/", http.FileServerFS(static)),
+		"GET /static/":                         http.StripPrefix("/static/", p.single(http.FileServerFS(static))),
 		"GET /login":                           http.HandlerFunc(p.showLogin),
-		"POST /login":                          http.HandlerFunc(p.login),
+		"POST /login":                          shield.NewAttempts(time.Now).Limit(http.HandlerFunc(p.login)),
 		"GET /login/oidc":                      http.HandlerFunc(p.begin),
 		"GET /login/callback":                  http.HandlerFunc(p.finish),
 		"POST /logout":                         http.HandlerFunc(p.logout),
 		"GET /{$}":                             http.HandlerFunc(p.list),
 		"GET /sessions/{id}":                   http.HandlerFunc(p.session),
-		"GET /sessions/{id}/video/{number}":    http.HandlerFunc(p.video),
-		"GET /sessions/{id}/download/{number}": http.HandlerFunc(p.download),
+		"GET /sessions/{id}/video/{number}":    streams.Limit(http.HandlerFunc(p.video)),
+		"GET /sessions/{id}/download/{number}": streams.Limit(http.HandlerFunc(p.download)),
 		"/":                                    http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.fail(w, r, http.StatusNotFound) }),
 	} {
 		guarded, err := cfg.Access.Guard(pattern, p, serve)
@@ -107,20 +110,17 @@ func New(cfg Config) (Page, error) {
 		p.mux.Handle(pattern, guarded)
 		p.routes = append(p.routes, pattern)
 	}
-	return Page{Handler: http.NewCrossOriginProtection().Handler(guarded(p.mux)), routes: p.routes}, nil
+	return Page{Handler: shield.New(shield.Config{Visitor: p.visitor.key, Logger: cfg.Logger}, p.mux), routes: p.routes}, nil
 }
 
-// guarded sets what tells a browser to trust nothing but this page, and to keep nothing.
-func guarded(next http.Handler) http.Handler {
+// single serves files and lists no folder.
+func (p *page) single(files http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cross-Origin-Opener-Policy", "same-origin")
-		h.Set("Cache-Control", "no-store, private")
-		r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
-		next.ServeHTTP(w, r)
+		if r.URL.Path == "" || strings.HasSuffix(r.URL.Path, "/") {
+			p.fail(w, r, http.StatusNotFound)
+			return
+		}
+		files.ServeHTTP(w, r)
 	})
 }
 
@@ -129,7 +129,7 @@ func (p *page) show(w http.ResponseWriter, r *http.Request, status int, name str
 	var body bufferedPage
 	if err := p.views[name].Execute(&body, data); err != nil {
 		p.cfg.Logger.Error("page was not rendered", "view", name, "error", err)
-		http.Error(w, "internal error", http.StatusInternalServerError)
+		shield.Refuse(w, http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -139,10 +139,13 @@ func (p *page) show(w http.ResponseWriter, r *http.Request, status int, name str
 	}
 }
 
-func (p *page) fail(w http.ResponseWriter, r *http.Request, status int) {
+func (p *page) fail(w http.ResponseWriter, r *http.Request, status int) { p.failWith(w, r, status, "") }
+
+// failWith says in a line what is wrong with the request.
+func (p *page) failWith(w http.ResponseWriter, r *http.Request, status int, problem string) {
 	_, err := p.Visitor(r)
 	p.show(w, r, status, "error", struct {
-		SignedIn bool
-		Title    string
-	}{err == nil, http.StatusText(status)})
+		SignedIn       bool
+		Title, Problem string
+	}{err == nil, http.StatusText(status), problem})
 }

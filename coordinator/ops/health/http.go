@@ -3,6 +3,8 @@ package health
 import (
 	"net/http"
 	"strings"
+
+	"github.com/recfleet/recfleet/coordinator/shield"
 )
 
 // Handler answers /healthz and /readyz and leaves everything else to next. Each answers 200 or 503 with one line of text. What
@@ -28,9 +30,8 @@ func (h *Health) Handler(detail bool, next http.Handler) http.Handler {
 func Routes() []string { return []string{"GET /healthz", "GET /readyz"} }
 
 func write(w http.ResponseWriter, well bool, line string) {
+	shield.Headers(w.Header())
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
 	status := http.StatusOK
 	if !well {
 		status = http.StatusServiceUnavailable
