@@ -16,6 +16,7 @@ import (
 	"github.com/recfleet/recfleet/coordinator/appstream"
 	"github.com/recfleet/recfleet/coordinator/beats"
 	"github.com/recfleet/recfleet/coordinator/catalog"
+	"github.com/recfleet/recfleet/coordinator/digest"
 	"github.com/recfleet/recfleet/coordinator/duty"
 	"github.com/recfleet/recfleet/coordinator/enroll"
 	"github.com/recfleet/recfleet/coordinator/finish"
@@ -45,6 +46,7 @@ type parts struct {
 	beats     *beats.Beats
 	enroll    *enroll.Enroll
 	tidy      duty.Duty
+	digest    *digest.Digest
 	sweep     duty.Duty
 	singles   func(name string) duty.Single
 
@@ -131,6 +133,9 @@ func (c Config) build(store *catalog.Catalog, key ed25519.PrivateKey) (p *parts,
 	}
 	p.page = page
 	p.finish = finish.New(store, c.Broker, c.Store, key, c.Logger.Named("finish"))
+	p.digest = digest.New(digest.Config{
+		Catalog: store, Archive: c.Store, Key: key, Manifest: finish.ManifestName, Signature: finish.SignatureName, Logger: c.Logger.Named("digest"), Now: c.Now,
+	})
 	p.purge = purge.New(store, c.Broker, c.Logger.Named("purge"))
 	p.retention = retention.New(store, c.Store, c.Broker, c.Logger.Named("retention"))
 	p.board = jobs.New(jobs.Config{
@@ -175,7 +180,7 @@ func (c Config) build(store *catalog.Catalog, key ed25519.PrivateKey) (p *parts,
 		Health: p.ops.status, Calls: p.ops.calls,
 		Catalog: store, Board: p.board, Grants: c.Broker, Store: c.Store, Location: c.Location, Access: control, Book: c.Access.Current, SignIn: c.signIn(provider),
 		Credentials: front.Credentials(), Encode: c.Encode, Lease: c.Lease, Logger: c.Logger.Named("api"),
-		PublicKey: key.Public().(ed25519.PublicKey), Deleted: p.retention.Due.Raise, Closing: p.closing, Heard: p.beats.Synced,
+		PublicKey: key.Public().(ed25519.PublicKey), Heads: p.digest.Heads, Deleted: p.retention.Due.Raise, Closing: p.closing, Heard: p.beats.Synced,
 		Sessions: sessions.New(sessions.Config{
 			Catalog: store, Bus: c.Broker, Ingest: custody, Space: c.space, Policy: c.Policy.Current, Seen: p.beats.Seen, Ended: p.finish.Due.Raise,
 			Allowed: p.enroll.Allows, Granting: p.enroll.Granting,

@@ -95,6 +95,8 @@ type Config struct {
 	Metrics net.Listener
 	// Registry takes what is counted; one of its own where it is nil.
 	Registry *prometheus.Registry
+	// Now is by which days end; the real clock where it is nil.
+	Now func() time.Time
 	// UnsafeBroker accepts a broker that acknowledges what is not on its disk.
 	UnsafeBroker bool
 }
@@ -202,7 +204,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		group.Go(func() error { return run(running) })
 	}
 	for name, run := range map[string]func(context.Context) error{
-		"watch": p.watching, "finish": p.finish.Run, "purge": p.purge.Run, "rescue": p.board.Rescue, "retention": p.retention.Run, "tidy": p.tidy.Run, "sweep": p.sweep.Run,
+		"watch": p.watching, "finish": p.finish.Run, "purge": p.purge.Run, "rescue": p.board.Rescue, "retention": p.retention.Run, "tidy": p.tidy.Run, "digest": p.digest.Run, "sweep": p.sweep.Run,
 	} {
 		group.Go(func() error { return p.singles(name).Run(running, run) })
 	}

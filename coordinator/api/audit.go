@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/recfleet/recfleet/coordinator/catalog"
+	"github.com/recfleet/recfleet/internal/chunk"
 	"github.com/recfleet/recfleet/internal/evidence"
 	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
 )
@@ -16,6 +17,7 @@ import (
 type auditService struct {
 	recfleetv1.UnimplementedAuditServiceServer
 	catalog *catalog.Catalog
+	heads   func(ctx context.Context) (map[int64]chunk.Hash, error)
 }
 
 // ListAuditRecords returns one page.
@@ -48,9 +50,16 @@ func milliseconds(n int64) *durationpb.Duration {
 	return durationpb.New(time.Duration(n) * time.Millisecond)
 }
 
-// VerifyAudit computes the chain anew.
+// VerifyAudit computes the chain anew and compares it with the archive's daily files.
 func (s *auditService) VerifyAudit(ctx context.Context, _ *recfleetv1.VerifyAuditRequest) (*recfleetv1.VerifyAuditResponse, error) {
-	last, err := s.catalog.VerifyAudit(ctx)
+	var known map[int64]chunk.Hash
+	if s.heads != nil {
+		var err error
+		if known, err = s.heads(ctx); err != nil {
+			return nil, err
+		}
+	}
+	last, err := s.catalog.VerifyAuditAgainst(ctx, known)
 	if err != nil {
 		return nil, err
 	}

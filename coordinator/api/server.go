@@ -29,6 +29,7 @@ import (
 	"github.com/recfleet/recfleet/coordinator/sessions"
 	"github.com/recfleet/recfleet/coordinator/viewing"
 	"github.com/recfleet/recfleet/internal/bus"
+	"github.com/recfleet/recfleet/internal/chunk"
 	"github.com/recfleet/recfleet/internal/object"
 	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
 )
@@ -90,6 +91,8 @@ type Config struct {
 	Calls Calls
 	// Audit, where it is set, takes what people order in place of Catalog.
 	Audit Auditor
+	// Heads returns hashes of audit records that the archive has; nil where there is none.
+	Heads func(ctx context.Context) (map[int64]chunk.Hash, error)
 	// PublicKey is that of the key that manifests are signed with.
 	PublicKey ed25519.PublicKey
 	// Deleted is called after a deletion was ordered.
@@ -133,7 +136,7 @@ func NewServer(cfg Config) (*grpc.Server, error) {
 	})
 	recfleetv1.RegisterJobServiceServer(s, &jobService{catalog: cfg.Catalog, board: cfg.Board, ledger: book, logger: cfg.Logger})
 	recfleetv1.RegisterFleetServiceServer(s, &fleetService{catalog: cfg.Catalog, board: cfg.Board, ledger: book, logger: cfg.Logger})
-	recfleetv1.RegisterAuditServiceServer(s, &auditService{catalog: cfg.Catalog})
+	recfleetv1.RegisterAuditServiceServer(s, &auditService{catalog: cfg.Catalog, heads: cfg.Heads})
 	if cfg.Book == nil {
 		cfg.Book = func() *access.Book { return nil }
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/recfleet/recfleet/internal/chunk"
 	"github.com/recfleet/recfleet/internal/evidence"
 )
 
@@ -108,10 +109,15 @@ func (c *Catalog) ListAudit(ctx context.Context, f AuditFilter, size int, token 
 	return found, next, nil
 }
 
-// VerifyAudit reads all records and returns the last one, zero where there is none. It is ErrAudit where one is missing, was
+// VerifyAudit is VerifyAuditAgainst nothing.
+func (c *Catalog) VerifyAudit(ctx context.Context) (AuditRecord, error) {
+	return c.VerifyAuditAgainst(ctx, nil)
+}
+
+// VerifyAuditAgainst reads all records and returns the last one, zero where there is none. It is ErrAudit where one is missing, was
 // changed, or is not the last that was written. Whoever can write to the database can write all of it anew: keep the last hash
-// elsewhere to see that.
-func (c *Catalog) VerifyAudit(ctx context.Context) (last AuditRecord, err error) {
+// elsewhere to see that, and give the hashes of some records, by their numbers, as they were.
+func (c *Catalog) VerifyAuditAgainst(ctx context.Context, known map[int64]chunk.Hash) (last AuditRecord, err error) {
 	err = c.view(ctx, func(tx *txn) error {
 		var head AuditRecord
 		if err := tx.QueryRowContext(ctx, `SELECT number, hash FROM audit_head WHERE one = 1`).Scan(&head.Number, hexHash{&head.Hash}); err != nil {
@@ -125,6 +131,9 @@ func (c *Catalog) VerifyAudit(ctx context.Context) (last AuditRecord, err error)
 			if wrong := r.Follows(last); wrong != nil {
 				return fmt.Errorf("%w: %w", wrong, ErrAudit)
 			}
+			if was, ok := known[r.Number]; ok && was != r.Hash {
+				return fmt.Errorf("record %d or one before it is not the one that the archive's daily file has: %w", r.Number, ErrAudit)
+			}
 			last = r
 			return nil
 		}, selectAudit+` ORDER BY number`); err != nil {
@@ -132,6 +141,11 @@ func (c *Catalog) VerifyAudit(ctx context.Context) (last AuditRecord, err error)
 		}
 		if last.Number != head.Number || last.Hash != head.Hash {
 			return fmt.Errorf("record %d is missing: %w", last.Number+1, ErrAudit)
+		}
+		for n := range known {
+			if n > last.Number {
+				return fmt.Errorf("record %d is missing, which the archive's daily files have: %w", n, ErrAudit)
+			}
 		}
 		return nil
 	})

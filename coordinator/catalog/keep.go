@@ -117,6 +117,9 @@ func (c *Catalog) FinishDeletion(ctx context.Context, id string, done time.Time)
 		if _, err := exec(ctx, tx, `UPDATE sessions SET deleted_time = $1, metadata = '{}' WHERE id = $2`, nanos(done), id); err != nil {
 			return err
 		}
+		if err := addEntry(ctx, tx, id, entryDeleted, done); err != nil {
+			return err
+		}
 		return refresh(ctx, tx, id)
 	})
 	return wrap("finish deletion of session", id, err)

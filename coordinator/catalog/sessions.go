@@ -263,7 +263,10 @@ func (c *Catalog) FinishSession(ctx context.Context, id string, state SessionSta
 		if err != nil || s.State == state {
 			return err
 		}
-		return setState(ctx, tx, s, state, reason)
+		if err := setState(ctx, tx, s, state, reason); err != nil {
+			return err
+		}
+		return addEntry(ctx, tx, id, entryClosed, time.Now())
 	})
 	return wrap("finish session", id, err)
 }
