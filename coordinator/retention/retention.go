@@ -20,7 +20,6 @@ import (
 	"github.com/recfleet/recfleet/coordinator/catalog"
 	"github.com/recfleet/recfleet/coordinator/duty"
 	"github.com/recfleet/recfleet/internal/manifest"
-	"github.com/recfleet/recfleet/internal/object"
 )
 
 const (
@@ -48,7 +47,7 @@ type Catalog interface {
 
 // Archive holds the recordings; see object.Store.
 type Archive interface {
-	List(ctx context.Context, prefix string) iter.Seq2[object.Info, error]
+	Remains(ctx context.Context, prefix string) iter.Seq2[string, error]
 	Delete(ctx context.Context, key string) error
 }
 
@@ -179,12 +178,13 @@ func (r *Retention) empty(ctx context.Context, folder string) (n int, err error)
 		return 0, fmt.Errorf("empty folder %q: it is none", folder)
 	}
 	var keys []string
-	for info, err := range r.archive.List(ctx, folder) {
+	for key, err := range r.archive.Remains(ctx, folder) {
 		if err != nil {
 			return 0, err
 		}
-		keys = append(keys, info.Key)
+		keys = append(keys, key)
 	}
+	slices.Sort(keys)
 	if at := slices.Index(keys, folder+manifest.MarkerName); at > 0 {
 		keys = slices.Insert(slices.Delete(keys, at, at+1), 0, folder+manifest.MarkerName)
 	}

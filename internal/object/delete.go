@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"path"
+	"strings"
 	"syscall"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -26,6 +28,17 @@ func (d *directory) Delete(ctx context.Context, key string) error {
 		}
 	}
 	return nil
+}
+
+// Remains is List: nothing is hidden in a directory.
+func (d *directory) Remains(ctx context.Context, prefix string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for info, err := range d.List(ctx, prefix) {
+			if !yield(info.Key, err) {
+				return
+			}
+		}
+	}
 }
 
 // remove removes a file and makes that durable.
@@ -63,6 +76,42 @@ func (b *bucket) Delete(ctx context.Context, key string) error {
 		return fmt.Errorf("delete object %s: %w", key, failure(ctx, err))
 	}
 	return nil
+}
+
+// Remains asks for versions and delete markers.
+func (b *bucket) Remains(ctx context.Context, prefix string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		if err := validPrefix(prefix); err != nil {
+			yield("", err)
+			return
+		}
+		told := map[string]bool{}
+		pages := s3.NewListObjectVersionsPaginator(b.client, &s3.ListObjectVersionsInput{Bucket: &b.name, Prefix: aws.String(b.prefix + prefix)})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
+			if err != nil {
+				yield("", fmt.Errorf("list versions %s: %w", prefix, failure(ctx, err)))
+				return
+			}
+			var names []*string
+			for _, v := range page.Versions {
+				names = append(names, v.Key)
+			}
+			for _, m := range page.DeleteMarkers {
+				names = append(names, m.Key)
+			}
+			for _, name := range names {
+				key, inRoot := strings.CutPrefix(aws.ToString(name), b.prefix)
+				if !inRoot || told[key] || ValidKey(key) != nil {
+					continue
+				}
+				told[key] = true
+				if !yield(key, nil) {
+					return
+				}
+			}
+		}
+	}
 }
 
 func (b *bucket) deleteVersions(ctx context.Context, name string) error {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -71,6 +72,43 @@ func TestS3ReadsTheVersionThatWasPut(t *testing.T) {
 		if err := s.Delete(t.Context(), "a/v.mp4"); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// What a delete marker hides is found and deleted all the same.
+func TestS3WhatIsHiddenRemains(t *testing.T) {
+	g := startGateway(t)
+	name := g.versioned(t)
+	s := openS3(t, name, g.addr, Config{})
+	mustPut(t, s, "a/seen", []byte("x"))
+	mustPut(t, s, "a/hidden", []byte("x"))
+	mustPut(t, s, "b/other", []byte("x"))
+	if _, err := g.client().DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: &name, Key: aws.String("some/prefix/a/hidden")}); err != nil {
+		t.Fatal(err)
+	}
+	remains := func() (keys []string) {
+		for key, err := range s.Remains(t.Context(), "a/") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			keys = append(keys, key)
+		}
+		slices.Sort(keys)
+		return keys
+	}
+	if got := remains(); !slices.Equal(got, []string{"a/hidden", "a/seen"}) || len(keysOf(t, s)) != 2 {
+		t.Errorf("%v, of those to be seen %v", got, keysOf(t, s))
+	}
+	for _, key := range remains() {
+		if err := s.Delete(t.Context(), key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := remains(); len(got) != 0 || g.countVersions(t, name, "a/") != 0 {
+		t.Errorf("left: %v", got)
+	}
+	for _, err := range s.Remains(t.Context(), "../") {
+		wantErr(t, "remains of ../", err, ErrKey)
 	}
 }
 

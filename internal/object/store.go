@@ -100,6 +100,9 @@ type Store interface {
 	// an error last, if any. An empty prefix lists everything; objects put there by others under keys that ValidKey
 	// refuses are left out.
 	List(ctx context.Context, prefix string) iter.Seq2[Info, error]
+	// Remains yields the keys of all that Delete has something to remove of, below a prefix and in no order: those of List and, where
+	// the bucket keeps versions, those that a delete marker hides from it. Errors as of List.
+	Remains(ctx context.Context, prefix string) iter.Seq2[string, error]
 	// Delete removes an object for ever: where the bucket keeps versions, all of them. It is idempotent: what is not there is
 	// deleted. Errors: ErrUnavailable, also where the caller has no right or the object is locked, and ErrKey.
 	Delete(ctx context.Context, key string) error
