@@ -1,6 +1,7 @@
 package encoder
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -50,11 +51,13 @@ func TestStopGivesBackAtOnce(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Fatal(err)
 	}
+	c.wait(t, "the last word", func() bool {
+		return slices.ContainsFunc(c.syncs, func(s *recfleetv1.EncoderServiceSyncRequest) bool { return s.GetDraining() && len(s.GetHeld()) == 0 })
+	})
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if len(c.failed) != 1 || c.failed[0].GetCause() != recfleetv1.FailureCause_FAILURE_CAUSE_ENCODER || len(c.completed) != 0 {
 		t.Errorf("failed %v, completed %v", c.failed, c.completed)
-	}
-	if last := c.syncs[len(c.syncs)-1]; len(last.GetHeld()) != 0 {
-		t.Errorf("last sync %v", last)
 	}
 }
 

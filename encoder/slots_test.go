@@ -43,11 +43,13 @@ func TestSlotsFollowTheMachine(t *testing.T) {
 	f.offer("s5")
 	close(f.bus.hold)
 	c.wait(t, "all done, one by one at the end", func() bool { return len(c.completed) == 6 })
+	c.mu.Lock()
 	for _, s := range c.syncs[len(c.syncs)-2:] {
 		if n := int(s.GetFreeSlots()) + len(s.GetHeld()); n > 1 {
 			t.Errorf("%v", s)
 		}
 	}
+	c.mu.Unlock()
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
