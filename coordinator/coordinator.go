@@ -88,7 +88,8 @@ type Config struct {
 	Patience, GiveUp time.Duration
 	// Lease is how long an encoder keeps a job without a Sync, default 30 s.
 	Lease time.Duration
-	// Encode is how mp4s are made; default preset veryfast, CRF 23, a keyframe at least every 10 s.
+	// Encode is how mp4s are made; default preset veryfast, CRF 23, a keyframe at least every 10 s,
+	// a thumbnail every 30 s.
 	Encode api.EncodeSettings
 	// Metrics gives plain connections to Prometheus and to whoever asks how the coordinator stands; Run closes it. nil for
 	// none.
@@ -139,6 +140,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.Encode.Preset = orDefault(c.Encode.Preset, "veryfast")
 	c.Encode.CRF = orDefault(c.Encode.CRF, 23)
 	c.Encode.KeyframeInterval = orDefault(c.Encode.KeyframeInterval, 10*time.Second)
+	c.Encode.ThumbnailInterval = orDefault(c.Encode.ThumbnailInterval, 30*time.Second)
 	switch {
 	case c.FrameRate < minFrameRate || c.FrameRate > maxFrameRate:
 		return c, fmt.Errorf("%w: frame rate %d is not within %d to %d", ErrConfig, c.FrameRate, minFrameRate, maxFrameRate)

@@ -34,9 +34,9 @@ func jobFromProto(l *recfleetv1.Lease) (worker.Job, error) {
 		Settings: worker.Settings{
 			FrameRate: int(e.GetFrameRate()), Preset: e.GetPreset(), CRF: int(e.GetCrf()),
 			KeyframeInterval: e.GetKeyframeInterval().AsDuration(), Bitrate: e.GetBitrate(), MaxFrameRate: int(e.GetMaxFrameRate()),
-			MaxWidth: int(e.GetMaxWidth()), MaxHeight: int(e.GetMaxHeight()),
+			MaxWidth: int(e.GetMaxWidth()), MaxHeight: int(e.GetMaxHeight()), ThumbnailInterval: e.GetThumbnailInterval().AsDuration(),
 		},
-		ObjectKey: l.GetObjectKey(),
+		ObjectKey: l.GetObjectKey(), SpriteKey: l.GetSpriteKey(), ThumbnailIndexKey: l.GetThumbnailIndexKey(),
 	}, nil
 }
 
@@ -51,11 +51,20 @@ func causeToProto(c worker.Cause) recfleetv1.FailureCause {
 }
 
 func resultToProto(h *held, r worker.Result) *recfleetv1.CompleteJobRequest {
+	var thumbnails *recfleetv1.Thumbnails
+	if r.Sprite.Key != "" {
+		thumbnails = &recfleetv1.Thumbnails{Sprite: fileToProto(r.Sprite), Index: fileToProto(r.ThumbnailIndex)}
+	}
 	return &recfleetv1.CompleteJobRequest{
-		JobId: h.id, Generation: h.generation, ObjectKey: h.objectKey,
+		Thumbnails: thumbnails,
+		JobId:      h.id, Generation: h.generation, ObjectKey: h.objectKey,
 		Bytes: r.Bytes, Sha256: r.SHA256[:], CapturedFrameCount: r.Captured, FrameCount: r.Frames, Duration: durationpb.New(r.Duration),
 		Width: int32(r.Width), Height: int32(r.Height), Codec: "libx264", ObjectVersion: r.ObjectVersion,
 	}
+}
+
+func fileToProto(f worker.File) *recfleetv1.ArchivedObject {
+	return &recfleetv1.ArchivedObject{ObjectKey: f.Key, Bytes: f.Bytes, Sha256: f.SHA256[:], ObjectVersion: f.Version}
 }
 
 // leaseDuration is how long a lease lasts from the answer that granted it.

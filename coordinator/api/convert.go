@@ -162,6 +162,8 @@ func encoderFromProto(r *recfleetv1.EncoderServiceSyncRequest) jobs.Encoder {
 func leaseToProto(l catalog.Leased, lasts time.Duration, s EncodeSettings) *recfleetv1.Lease {
 	g := l.Seal
 	s = s.under(l.Encode)
+	key := jobs.ObjectKey(l.ArchivePrefix, l.Job.Segment, l.Job.Generation)
+	sprite, index := jobs.ThumbnailKeys(key)
 	return &recfleetv1.Lease{
 		JobId: l.Job.ID, Generation: l.Job.Generation, Duration: durationpb.New(lasts), Attempt: int32(l.Job.Failures + 1),
 		Source: &recfleetv1.SegmentSource{
@@ -172,8 +174,9 @@ func leaseToProto(l catalog.Leased, lasts time.Duration, s EncodeSettings) *recf
 		Settings: &recfleetv1.EncodeSettings{
 			FrameRate: int32(l.FrameRate), Preset: s.Preset, Crf: int32(s.CRF), KeyframeInterval: durationpb.New(s.KeyframeInterval),
 			Bitrate: s.Bitrate, MaxFrameRate: int32(s.MaxFrameRate), MaxWidth: int32(s.MaxWidth), MaxHeight: int32(s.MaxHeight),
+			ThumbnailInterval: durationpb.New(s.ThumbnailInterval),
 		},
-		ObjectKey: jobs.ObjectKey(l.ArchivePrefix, l.Job.Segment, l.Job.Generation),
+		ObjectKey: key, SpriteKey: sprite, ThumbnailIndexKey: index,
 	}
 }
 
@@ -182,7 +185,25 @@ func recordingFromProto(r *recfleetv1.CompleteJobRequest) catalog.Recording {
 		ObjectKey: r.GetObjectKey(), ObjectVersion: r.GetObjectVersion(), Bytes: r.GetBytes(), SHA256: hashFromProto(r.GetSha256()),
 		Width: int(r.GetWidth()), Height: int(r.GetHeight()), Frames: r.GetFrameCount(), Duration: r.GetDuration().AsDuration(),
 		Codec: r.GetCodec(), FFmpegVersion: r.GetFfmpegVersion(), EncoderVersion: r.GetEncoderVersion(), EncoderID: r.GetEncoderId(),
+		Thumbnails: catalog.Thumbnails{Sprite: objectFromProto(r.GetThumbnails().GetSprite()), Index: objectFromProto(r.GetThumbnails().GetIndex())},
 	}
+}
+
+func objectFromProto(o *recfleetv1.ArchivedObject) catalog.Object {
+	if o == nil {
+		return catalog.Object{}
+	}
+	return catalog.Object{Key: o.GetObjectKey(), Version: o.GetObjectVersion(), Bytes: o.GetBytes(), SHA256: hashFromProto(o.GetSha256())}
+}
+
+func thumbnailsToProto(t catalog.Thumbnails) *recfleetv1.Thumbnails {
+	if t == (catalog.Thumbnails{}) {
+		return nil
+	}
+	wire := func(o catalog.Object) *recfleetv1.ArchivedObject {
+		return &recfleetv1.ArchivedObject{ObjectKey: o.Key, Bytes: o.Bytes, Sha256: o.SHA256[:], ObjectVersion: o.Version}
+	}
+	return &recfleetv1.Thumbnails{Sprite: wire(t.Sprite), Index: wire(t.Index)}
 }
 
 // oneLine makes a program's words fit for the catalog and for logs: a report is not refused for how it is worded.
@@ -316,7 +337,7 @@ func recordingToProto(s catalog.Segment, at object.Location) *recfleetv1.Recordi
 	return &recfleetv1.Recording{
 		SessionId: s.Session, Segment: int32(s.Segment), ObjectKey: r.ObjectKey, Bytes: r.Bytes, Sha256: r.SHA256[:], Width: int32(r.Width),
 		Height: int32(r.Height), FrameCount: r.Frames, StartTime: timeToProto(s.Start), EndTime: timeToProto(s.End),
-		Location: objectURL(at, r.ObjectKey),
+		Location: objectURL(at, r.ObjectKey), Thumbnails: thumbnailsToProto(r.Thumbnails),
 	}
 }
 

@@ -56,6 +56,8 @@ type EncodeSettings struct {
 	Preset           string
 	CRF              int
 	KeyframeInterval time.Duration
+	// ThumbnailInterval is the time between two thumbnails.
+	ThumbnailInterval time.Duration
 	// Of a session's policy only; 0 where it says nothing.
 	Bitrate                           int64
 	MaxFrameRate, MaxWidth, MaxHeight int

@@ -319,6 +319,14 @@ func checkComplete(r *recfleetv1.CompleteJobRequest) error {
 	if r.GetDuration() == nil {
 		return wrong("duration", "is missing")
 	}
+	if t := r.GetThumbnails(); t != nil {
+		for name, o := range map[string]*recfleetv1.ArchivedObject{"thumbnails.sprite.": t.GetSprite(), "thumbnails.index.": t.GetIndex()} {
+			if err := first(required(name+"object_key", o.GetObjectKey(), maxObjectKey), within(name+"bytes", o.GetBytes(), 1, 1<<62),
+				hash(name+"sha256", o.GetSha256()), text(name+"object_version", o.GetObjectVersion(), maxObjectKey)); err != nil {
+				return err
+			}
+		}
+	}
 	return first(matches("job_id", r.GetJobId(), jobID), within("generation", r.GetGeneration(), 1, 1<<62),
 		required("object_key", r.GetObjectKey(), maxObjectKey), within("bytes", r.GetBytes(), 1, 1<<62), hash("sha256", r.GetSha256()),
 		within("frame_count", r.GetFrameCount(), 1, 1<<62), within("captured_frame_count", r.GetCapturedFrameCount(), 0, 1<<62), duration("duration", r.GetDuration(), 0, longest+time.Hour),

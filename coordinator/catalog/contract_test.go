@@ -143,6 +143,10 @@ func recording(key, encoder string) catalog.Recording {
 	return catalog.Recording{
 		ObjectKey: key, Bytes: 1000, SHA256: chunk.Sum([]byte(key)), Width: 802, Height: 600, Frames: 50, Duration: 10 * time.Second,
 		Codec: "libx264", FFmpegVersion: "5.1.9", EncoderVersion: "1", EncoderID: encoder,
+		Thumbnails: catalog.Thumbnails{
+			Sprite: catalog.Object{Key: key + ".jpg", Version: "v1", Bytes: 10, SHA256: chunk.Sum([]byte("sprite"))},
+			Index:  catalog.Object{Key: key + ".vtt", Bytes: 11, SHA256: chunk.Sum([]byte("index"))},
+		},
 	}
 }
 

@@ -108,12 +108,17 @@ func (c *Catalog) CompleteJob(ctx context.Context, id string, generation int64, 
 		if _, err := exec(ctx, tx, `UPDATE jobs SET state = $1, lease_end_time = 0, detail = '' WHERE id = $2`, JobCompleted, id); err != nil {
 			return err
 		}
+		thumbnails, err := r.Thumbnails.column()
+		if err != nil {
+			return err
+		}
 		if _, err := exec(ctx, tx, `
 			UPDATE segments SET object_key = $1, object_version = $2, object_bytes = $3, object_sha256 = $4, video_width = $5, video_height = $6,
-			  video_frames = $7, video_duration = $8, video_codec = $9, ffmpeg_version = $10, encoder_version = $11, encoder_id = $12
+			  video_frames = $7, video_duration = $8, video_codec = $9, ffmpeg_version = $10, encoder_version = $11, encoder_id = $12,
+			  thumbnails = $15
 			WHERE session_id = $13 AND number = $14`,
 			r.ObjectKey, r.ObjectVersion, r.Bytes, r.SHA256.String(), r.Width, r.Height, r.Frames, int64(r.Duration), r.Codec,
-			r.FFmpegVersion, r.EncoderVersion, r.EncoderID, j.Session, j.Segment); err != nil {
+			r.FFmpegVersion, r.EncoderVersion, r.EncoderID, j.Session, j.Segment, thumbnails); err != nil {
 			return err
 		}
 		return setSegmentState(ctx, tx, g, SegmentArchived)

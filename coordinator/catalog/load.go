@@ -80,7 +80,7 @@ func load(ctx context.Context, tx *txn, some []Detail, last *int64) error {
 	gaps := insertion{table: "gaps", columns: "session_id, start_time, end_time, cause, detail"}
 	segments := insertion{table: "segments", columns: `session_id, number, state, sealed_by, epoch, start_time, end_time, width, height, frame_count,
 		chunk_count, byte_count, chain_start, chain_end, purged, object_key, object_version, object_bytes, object_sha256,
-		video_width, video_height, video_frames, video_duration, video_codec, ffmpeg_version, encoder_version, encoder_id, quarantine_cause`}
+		video_width, video_height, video_frames, video_duration, video_codec, ffmpeg_version, encoder_version, encoder_id, quarantine_cause, thumbnails`}
 	at := *last
 	for _, d := range some {
 		s := d.Session
@@ -106,9 +106,14 @@ func load(ctx context.Context, tx *txn, some []Detail, last *int64) error {
 		}
 		for _, g := range d.Segments {
 			r := g.Recording
+			thumbnails, err := r.Thumbnails.column()
+			if err != nil {
+				return err
+			}
 			segments.add(s.ID, g.Segment, string(g.State), string(g.SealedBy), g.Epoch, nanos(g.Start), nanos(g.End), g.Width, g.Height, g.Frames,
 				g.Chunks, g.Bytes, g.ChainStart.String(), g.ChainEnd.String(), 1, r.ObjectKey, r.ObjectVersion, r.Bytes, r.SHA256.String(),
-				r.Width, r.Height, r.Frames, int64(r.Duration), r.Codec, r.FFmpegVersion, r.EncoderVersion, r.EncoderID, string(g.QuarantineCause))
+				r.Width, r.Height, r.Frames, int64(r.Duration), r.Codec, r.FFmpegVersion, r.EncoderVersion, r.EncoderID, string(g.QuarantineCause),
+				thumbnails)
 		}
 	}
 	for _, in := range []insertion{sessions, words, epochs, gaps, segments} {

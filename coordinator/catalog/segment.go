@@ -58,6 +58,21 @@ type Recording struct {
 	FFmpegVersion  string
 	EncoderVersion string
 	EncoderID      string
+	Thumbnails     Thumbnails
+}
+
+// Thumbnails are a recording's small pictures; the zero value is none.
+type Thumbnails struct {
+	Sprite Object `json:"sprite"` // one JPEG of all
+	Index  Object `json:"index"`  // WebVTT
+}
+
+// Object is one object of the archive.
+type Object struct {
+	Key     string     `json:"key"` // below the archive's root
+	Version string     `json:"version,omitempty"`
+	Bytes   int64      `json:"bytes"`
+	SHA256  chunk.Hash `json:"sha256"`
 }
 
 // SegmentState is where a segment stands.

@@ -122,7 +122,7 @@ func (c *Catalog) MarkPurged(ctx context.Context, purged []Named) error {
 const selectSegment = `
 	SELECT session_id, number, state, sealed_by, epoch, start_time, end_time, width, height, frame_count, chunk_count, byte_count,
 	  chain_start, chain_end, purged, object_key, object_version, object_bytes, object_sha256, video_width, video_height,
-	  video_frames, video_duration, video_codec, ffmpeg_version, encoder_version, encoder_id, quarantine_cause
+	  video_frames, video_duration, video_codec, ffmpeg_version, encoder_version, encoder_id, quarantine_cause, thumbnails
 	FROM segments WHERE session_id = $1`
 
 func segment(ctx context.Context, tx *txn, id string, number int) (Segment, error) {
@@ -149,7 +149,7 @@ func scanSegment(row scanner) (Segment, error) {
 	err := row.Scan(&s.Session, &s.Segment, &s.State, &s.SealedBy, &s.Epoch, instant{&s.Start}, instant{&s.End}, &s.Width,
 		&s.Height, &s.Frames, &s.Chunks, &s.Bytes, hexHash{&s.ChainStart}, hexHash{&s.ChainEnd}, &purged, &r.ObjectKey,
 		&r.ObjectVersion, &r.Bytes, hexHash{&r.SHA256}, &r.Width, &r.Height, &r.Frames, &r.Duration, &r.Codec,
-		&r.FFmpegVersion, &r.EncoderVersion, &r.EncoderID, &s.QuarantineCause)
+		&r.FFmpegVersion, &r.EncoderVersion, &r.EncoderID, &s.QuarantineCause, thumbnailsColumn{&r.Thumbnails})
 	s.Purged = purged != 0
 	return s, err
 }

@@ -127,8 +127,15 @@ func segmentOf(g catalog.Segment, e catalog.Encode) manifest.Segment {
 			Scaled: string(scaled), Frames: r.Frames, DurationSeconds: r.Duration.Seconds(), Codec: r.Codec, FFmpegVersion: r.FFmpegVersion,
 			EncoderVersion: r.EncoderVersion, EncoderID: r.EncoderID,
 		}
+		if t := r.Thumbnails; t != (catalog.Thumbnails{}) {
+			s.Object.Thumbnails = &manifest.Thumbnails{Sprite: fileOf(t.Sprite), Index: fileOf(t.Index)}
+		}
 	}
 	return s
+}
+
+func fileOf(o catalog.Object) manifest.File {
+	return manifest.File{Key: o.Key, Version: o.Version, Bytes: o.Bytes, SHA256: o.SHA256.String()}
 }
 
 // encode returns a document as it is archived: the same one always gives the same bytes.

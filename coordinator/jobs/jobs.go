@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
@@ -226,6 +227,12 @@ func ObjectKey(prefix string, segment int, generation int64) string {
 	return fmt.Sprintf("%svideo-%06d.g%d.mp4", prefix, segment, generation)
 }
 
+// ThumbnailKeys returns where the thumbnails of the mp4 with a key go, the picture and its index.
+func ThumbnailKeys(objectKey string) (sprite, index string) {
+	base := strings.TrimSuffix(objectKey, ".mp4")
+	return base + ".thumbnails.jpg", base + ".thumbnails.vtt"
+}
+
 // Complete commits an archived mp4 that was made of so many captured frames. It is catalog.ErrLeaseLost where the lease is not, or no longer, this one, and
 // ErrMismatch where the mp4 cannot be the segment's or is not in the archive. Idempotent for the same lease and result.
 func (b *Board) Complete(ctx context.Context, id string, generation, captured int64, r catalog.Recording) error {
@@ -236,7 +243,7 @@ func (b *Board) Complete(ctx context.Context, id string, generation, captured in
 	if err := fits(l, generation, captured, r); err != nil {
 		return err
 	}
-	if err := b.inArchive(ctx, r); err != nil {
+	if err := b.archived(ctx, r); err != nil {
 		return fmt.Errorf("complete job %s: %w", id, err)
 	}
 	if err := b.cfg.Catalog.CompleteJob(ctx, id, generation, r); err != nil {
@@ -253,10 +260,13 @@ func fits(l catalog.Leased, generation, captured int64, r catalog.Recording) err
 	want := l.Seal.End.Sub(l.Seal.Start)
 	frame := time.Second / time.Duration(max(l.FrameRate, 1))
 	const rounding = 2 * time.Millisecond // of the mp4's time base
+	sprite, index := ThumbnailKeys(r.ObjectKey)
 	width, height, _ := videosize.Fit(l.Seal.Width, l.Seal.Height, l.Encode.MaxWidth, l.Encode.MaxHeight)
 	switch {
 	case r.ObjectKey != ObjectKey(l.ArchivePrefix, l.Job.Segment, generation):
 		return fmt.Errorf("object_key: is not the one that was leased: %w", ErrMismatch)
+	case r.Thumbnails != (catalog.Thumbnails{}) && (r.Thumbnails.Sprite.Key != sprite || r.Thumbnails.Index.Key != index):
+		return fmt.Errorf("thumbnails: object_key: is not the one that was leased: %w", ErrMismatch)
 	case captured != l.Seal.Frames:
 		return fmt.Errorf("captured_frame_count: %d instead of %d: %w", captured, l.Seal.Frames, ErrMismatch)
 	case r.Frames > captured: // the encoder has compared those that it made with those in the mp4
@@ -271,18 +281,30 @@ func fits(l catalog.Leased, generation, captured int64, r catalog.Recording) err
 	return nil
 }
 
-// inArchive makes sure that the object is where the coordinator will look for it: after this its source is dropped.
-func (b *Board) inArchive(ctx context.Context, r catalog.Recording) error {
-	info, err := b.cfg.Archive.StatVersion(ctx, r.ObjectKey, r.ObjectVersion)
+// archived makes sure that what was reported is where the coordinator will look for it: after this its source is dropped.
+func (b *Board) archived(ctx context.Context, r catalog.Recording) error {
+	video := catalog.Object{Key: r.ObjectKey, Version: r.ObjectVersion, Bytes: r.Bytes, SHA256: r.SHA256}
+	if err := b.inArchive(ctx, "", video); err != nil || r.Thumbnails == (catalog.Thumbnails{}) {
+		return err
+	}
+	if err := b.inArchive(ctx, "thumbnails.sprite.", r.Thumbnails.Sprite); err != nil {
+		return err
+	}
+	return b.inArchive(ctx, "thumbnails.index.", r.Thumbnails.Index)
+}
+
+// inArchive looks at one object, whose fields have the prefix at in reports.
+func (b *Board) inArchive(ctx context.Context, at string, o catalog.Object) error {
+	info, err := b.cfg.Archive.StatVersion(ctx, o.Key, o.Version)
 	switch {
 	case errors.Is(err, object.ErrNotFound):
-		return fmt.Errorf("object_key: nothing is archived there; do encoder and coordinator have the same archive?: %w", ErrMismatch)
+		return fmt.Errorf("%sobject_key: nothing is archived there; do encoder and coordinator have the same archive?: %w", at, ErrMismatch)
 	case err != nil:
 		return err
-	case info.Bytes != r.Bytes:
-		return fmt.Errorf("bytes: %d instead of %d: %w", r.Bytes, info.Bytes, ErrMismatch)
-	case !info.SHA256.IsZero() && info.SHA256 != object.Digest(r.SHA256):
-		return fmt.Errorf("sha256: %s instead of %s: %w", r.SHA256, info.SHA256, ErrMismatch)
+	case info.Bytes != o.Bytes:
+		return fmt.Errorf("%sbytes: %d instead of %d: %w", at, o.Bytes, info.Bytes, ErrMismatch)
+	case !info.SHA256.IsZero() && info.SHA256 != object.Digest(o.SHA256):
+		return fmt.Errorf("%ssha256: %s instead of %s: %w", at, o.SHA256, info.SHA256, ErrMismatch)
 	}
 	return nil
 }

@@ -53,6 +53,12 @@ func TestFits(t *testing.T) {
 		"still":          {func(r *catalog.Recording) { r.Frames = 6 }, true},
 		"frame missing":  {func(*catalog.Recording) { captured = 49 }, false},
 		"frame too many": {func(r *catalog.Recording) { r.Frames = 51 }, false},
+		"thumbnails": {func(r *catalog.Recording) {
+			r.Thumbnails.Sprite.Key, r.Thumbnails.Index.Key = "a/video-000007.thumbnails.jpg", "a/video-000007.thumbnails.vtt"
+		}, true},
+		"thumbnails elsewhere": {func(r *catalog.Recording) {
+			r.Thumbnails.Sprite.Key, r.Thumbnails.Index.Key = "a/video-000007.thumbnails.jpg", "b/video-000007.thumbnails.vtt"
+		}, false},
 		"elsewhere":      {func(r *catalog.Recording) { r.ObjectKey = "a/video-000008.mp4" }, false},
 		"the next one's": {func(r *catalog.Recording) { r.ObjectKey = "a/video-000007.g2.mp4" }, false},
 	} {

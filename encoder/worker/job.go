@@ -15,8 +15,9 @@ type Job struct {
 	Generation int64
 	Source     Source
 	Settings   Settings
-	// ObjectKey is where the mp4 goes, below the archive's root.
-	ObjectKey string
+	// ObjectKey is where the mp4 goes, below the archive's root; SpriteKey and ThumbnailIndexKey are for the thumbnails, both
+	// empty where none are wanted.
+	ObjectKey, SpriteKey, ThumbnailIndexKey string
 }
 
 // Source says where the lossless stream of a segment is and what must be true of it.
@@ -45,6 +46,8 @@ type Settings struct {
 	// scale larger desktops down. 0 where none is set.
 	Bitrate                           int64
 	MaxFrameRate, MaxWidth, MaxHeight int
+	// ThumbnailInterval is the time between two thumbnails, at least a second.
+	ThumbnailInterval time.Duration
 }
 
 // size returns the size of the mp4.
@@ -71,6 +74,10 @@ func (j Job) Validate() error {
 		return fmt.Errorf("size %dx%d is out of bounds", s.Width, s.Height)
 	case j.Settings.MaxWidth < 0 || j.Settings.MaxHeight < 0:
 		return fmt.Errorf("largest size %dx%d is out of bounds", j.Settings.MaxWidth, j.Settings.MaxHeight)
+	case (j.SpriteKey == "") != (j.ThumbnailIndexKey == ""):
+		return errors.New("one of the thumbnails' keys is missing")
+	case j.SpriteKey != "" && j.Settings.ThumbnailInterval < time.Second:
+		return fmt.Errorf("thumbnail interval %v is out of bounds", j.Settings.ThumbnailInterval)
 	case j.ObjectKey == "":
 		return errors.New("object key is missing")
 	}
@@ -87,6 +94,15 @@ type Result struct {
 	Width, Height int
 	// ObjectVersion is the archive's id of the object, where it keeps versions.
 	ObjectVersion string
+	// Sprite and ThumbnailIndex are what else was archived; without a key where it was not.
+	Sprite, ThumbnailIndex File
+}
+
+// File is an archived object.
+type File struct {
+	Key, Version string
+	Bytes        int64
+	SHA256       [32]byte
 }
 
 // Cause says whose fault a failure is. It decides whether the attempt counts.

@@ -13,6 +13,7 @@ import (
 type pictures struct {
 	source   Source
 	stream   io.Reader
+	small    *thumbnails
 	decoder  *screencodec.Decoder
 	frames   int64
 	progress func(int64)
@@ -35,6 +36,7 @@ func (p *pictures) next() (transcode.Picture, error) {
 		return transcode.Picture{}, decodeFailure(err)
 	}
 	p.frames++
+	p.small.see(frame.Pix, frame.At)
 	picture := transcode.Picture{Pix: frame.Pix, At: frame.At, Same: frame.Kind == screencodec.KindRepeat, Changed: frame.Changed}
 	return picture, nil
 }

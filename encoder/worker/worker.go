@@ -76,7 +76,8 @@ func (w *Worker) run(ctx context.Context, job Job, progress func(frames int64)) 
 		}
 	}()
 	path := filepath.Join(dir, "video.mp4")
-	made, err := w.encode(ctx, job, path, progress)
+	small := newThumbnails(job)
+	made, err := w.encode(ctx, job, path, small, progress)
 	if err != nil {
 		return Result{}, err
 	}
@@ -84,11 +85,14 @@ func (w *Worker) run(ctx context.Context, job Job, progress func(frames int64)) 
 	if err != nil {
 		return Result{}, err
 	}
-	return w.archive(ctx, job, path, result)
+	if result, err = w.archive(ctx, job, path, result); err != nil {
+		return Result{}, err
+	}
+	return w.archiveThumbnails(ctx, job, small, result)
 }
 
 // encode runs the stages from the bus to the work file.
-func (w *Worker) encode(ctx context.Context, job Job, path string, progress func(frames int64)) (transcode.Made, error) {
+func (w *Worker) encode(ctx context.Context, job Job, path string, small *thumbnails, progress func(frames int64)) (transcode.Made, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, pipe := io.Pipe()
@@ -109,7 +113,7 @@ func (w *Worker) encode(ctx context.Context, job Job, path string, progress func
 		cancel()
 	})
 	stages.Go(func() {
-		made, transcodeErr = w.transcode(ctx, job, stream, path, progress)
+		made, transcodeErr = w.transcode(ctx, job, stream, path, small, progress)
 		stream.CloseWithError(errStreamLeft)
 		if transcodeErr != nil {
 			cancel()
@@ -125,9 +129,9 @@ func (w *Worker) encode(ctx context.Context, job Job, path string, progress func
 // errStreamLeft is what fetch sees when nobody reads any more.
 var errStreamLeft = errors.New("stream is not read any more")
 
-func (w *Worker) transcode(ctx context.Context, job Job, stream io.Reader, path string, progress func(frames int64)) (transcode.Made, error) {
+func (w *Worker) transcode(ctx context.Context, job Job, stream io.Reader, path string, small *thumbnails, progress func(frames int64)) (transcode.Made, error) {
 	s := job.Source
-	p := pictures{source: s, stream: stream, progress: progress}
+	p := pictures{source: s, stream: stream, small: small, progress: progress}
 	width, height := job.size()
 	made, err := transcode.Run(ctx, transcode.Config{
 		Width: s.Width, Height: s.Height, VideoWidth: width, VideoHeight: height, Frames: s.Frames, Duration: s.Duration,
@@ -192,17 +196,25 @@ func (w *Worker) archive(ctx context.Context, job Job, path string, result Resul
 		return Result{}, failure(Encoder, "archive mp4: %w", err)
 	}
 	hash.Sum(result.SHA256[:0])
-	info, err := w.cfg.Archive.Put(ctx, job.ObjectKey, f, object.PutOptions{ContentType: "video/mp4", SHA256: result.SHA256})
+	result.ObjectVersion, err = w.put(ctx, job.ObjectKey, f, object.PutOptions{ContentType: "video/mp4", SHA256: result.SHA256})
+	if err != nil {
+		return Result{}, err
+	}
+	return result, nil
+}
+
+// put archives one object and returns its version.
+func (w *Worker) put(ctx context.Context, key string, body io.ReadSeeker, options object.PutOptions) (string, error) {
+	info, err := w.cfg.Archive.Put(ctx, key, body, options)
 	switch {
 	case errors.Is(err, object.ErrKey):
-		return Result{}, failure(Content, "archive mp4: %w", err)
+		return "", failure(Content, "archive %s: %w", options.ContentType, err)
 	case errors.Is(err, object.ErrDigest): // the work file changed between the two readings
-		return Result{}, failure(Encoder, "archive mp4: %w", err)
+		return "", failure(Encoder, "archive %s: %w", options.ContentType, err)
 	case err != nil:
-		return Result{}, failure(Destination, "archive mp4: %w", err)
+		return "", failure(Destination, "archive %s: %w", options.ContentType, err)
 	}
-	result.ObjectVersion = info.Version
-	return result, nil
+	return info.Version, nil
 }
 
 // stillInterval is how long one frame stands at most: players seek and show the clock by frames.

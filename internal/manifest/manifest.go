@@ -138,6 +138,22 @@ type Object struct {
 	FFmpegVersion   string  `json:"ffmpeg_version"`
 	EncoderVersion  string  `json:"encoder_version"`
 	EncoderID       string  `json:"encoder_id"`
+
+	Thumbnails *Thumbnails `json:"thumbnails,omitempty"`
+}
+
+// Thumbnails are small pictures of an mp4, all in one JPEG, and a WebVTT file that says which is of which time.
+type Thumbnails struct {
+	Sprite File `json:"sprite"`
+	Index  File `json:"index"`
+}
+
+// File is an object that goes with an mp4.
+type File struct {
+	Key     string `json:"key"`
+	Version string `json:"version,omitempty"`
+	Bytes   int64  `json:"bytes"`
+	SHA256  string `json:"sha256"`
 }
 
 // Gap is a stretch that was not recorded.

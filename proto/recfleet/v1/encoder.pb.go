@@ -362,9 +362,12 @@ type Lease struct {
 	Source   *SegmentSource  `protobuf:"bytes,5,opt,name=source,proto3" json:"source,omitempty"`
 	Settings *EncodeSettings `protobuf:"bytes,6,opt,name=settings,proto3" json:"settings,omitempty"`
 	// Where the mp4 goes, below the archive's root.
-	ObjectKey     string `protobuf:"bytes,7,opt,name=object_key,json=objectKey,proto3" json:"object_key,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ObjectKey string `protobuf:"bytes,7,opt,name=object_key,json=objectKey,proto3" json:"object_key,omitempty"`
+	// Where the thumbnails go; empty where none are wanted.
+	SpriteKey         string `protobuf:"bytes,8,opt,name=sprite_key,json=spriteKey,proto3" json:"sprite_key,omitempty"`
+	ThumbnailIndexKey string `protobuf:"bytes,9,opt,name=thumbnail_index_key,json=thumbnailIndexKey,proto3" json:"thumbnail_index_key,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Lease) Reset() {
@@ -442,6 +445,20 @@ func (x *Lease) GetSettings() *EncodeSettings {
 func (x *Lease) GetObjectKey() string {
 	if x != nil {
 		return x.ObjectKey
+	}
+	return ""
+}
+
+func (x *Lease) GetSpriteKey() string {
+	if x != nil {
+		return x.SpriteKey
+	}
+	return ""
+}
+
+func (x *Lease) GetThumbnailIndexKey() string {
+	if x != nil {
+		return x.ThumbnailIndexKey
 	}
 	return ""
 }
@@ -594,10 +611,12 @@ type EncodeSettings struct {
 	MaxFrameRate int32 `protobuf:"varint,6,opt,name=max_frame_rate,json=maxFrameRate,proto3" json:"max_frame_rate,omitempty"`
 	// Larger desktops are scaled down to at most this many pixels, their aspect kept; 0 for any. Whatever these say, an mp4 is
 	// not larger than H.264's level 5.2 allows.
-	MaxWidth      int32 `protobuf:"varint,7,opt,name=max_width,json=maxWidth,proto3" json:"max_width,omitempty"`
-	MaxHeight     int32 `protobuf:"varint,8,opt,name=max_height,json=maxHeight,proto3" json:"max_height,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	MaxWidth  int32 `protobuf:"varint,7,opt,name=max_width,json=maxWidth,proto3" json:"max_width,omitempty"`
+	MaxHeight int32 `protobuf:"varint,8,opt,name=max_height,json=maxHeight,proto3" json:"max_height,omitempty"`
+	// Between two thumbnails.
+	ThumbnailInterval *durationpb.Duration `protobuf:"bytes,9,opt,name=thumbnail_interval,json=thumbnailInterval,proto3" json:"thumbnail_interval,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *EncodeSettings) Reset() {
@@ -686,6 +705,13 @@ func (x *EncodeSettings) GetMaxHeight() int32 {
 	return 0
 }
 
+func (x *EncodeSettings) GetThumbnailInterval() *durationpb.Duration {
+	if x != nil {
+		return x.ThumbnailInterval
+	}
+	return nil
+}
+
 // CompleteJobRequest describes the archived mp4.
 type CompleteJobRequest struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
@@ -710,8 +736,10 @@ type CompleteJobRequest struct {
 	ObjectVersion string `protobuf:"bytes,14,opt,name=object_version,json=objectVersion,proto3" json:"object_version,omitempty"`
 	// Frames that were read from the segment's stream; must be the segment's. Where it is 0, frame_count must be.
 	CapturedFrameCount int64 `protobuf:"varint,15,opt,name=captured_frame_count,json=capturedFrameCount,proto3" json:"captured_frame_count,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// Under the keys that were leased; not set where none were wanted.
+	Thumbnails    *Thumbnails `protobuf:"bytes,16,opt,name=thumbnails,proto3" json:"thumbnails,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CompleteJobRequest) Reset() {
@@ -847,6 +875,13 @@ func (x *CompleteJobRequest) GetCapturedFrameCount() int64 {
 		return x.CapturedFrameCount
 	}
 	return 0
+}
+
+func (x *CompleteJobRequest) GetThumbnails() *Thumbnails {
+	if x != nil {
+		return x.Thumbnails
+	}
+	return nil
 }
 
 // CompleteJobResponse is empty.
@@ -1006,7 +1041,7 @@ var File_recfleet_v1_encoder_proto protoreflect.FileDescriptor
 
 const file_recfleet_v1_encoder_proto_rawDesc = "" +
 	"\n" +
-	"\x19recfleet/v1/encoder.proto\x12\vrecfleet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15recfleet/v1/bus.proto\"\xd7\x02\n" +
+	"\x19recfleet/v1/encoder.proto\x12\vrecfleet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15recfleet/v1/bus.proto\x1a\x19recfleet/v1/session.proto\"\xd7\x02\n" +
 	"\x19EncoderServiceSyncRequest\x12\x1d\n" +
 	"\n" +
 	"encoder_id\x18\x01 \x01(\tR\tencoderId\x12\x12\n" +
@@ -1034,7 +1069,7 @@ const file_recfleet_v1_encoder_proto_rawDesc = "" +
 	"lostJobIds\x12'\n" +
 	"\x03bus\x18\x03 \x01(\v2\x15.recfleet.v1.BusGrantR\x03bus\x126\n" +
 	"\tnext_sync\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\bnextSync\x12\x14\n" +
-	"\x05drain\x18\x05 \x01(\bR\x05drain\"\x9b\x02\n" +
+	"\x05drain\x18\x05 \x01(\bR\x05drain\"\xea\x02\n" +
 	"\x05Lease\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x1e\n" +
 	"\n" +
@@ -1045,7 +1080,10 @@ const file_recfleet_v1_encoder_proto_rawDesc = "" +
 	"\x06source\x18\x05 \x01(\v2\x1a.recfleet.v1.SegmentSourceR\x06source\x127\n" +
 	"\bsettings\x18\x06 \x01(\v2\x1b.recfleet.v1.EncodeSettingsR\bsettings\x12\x1d\n" +
 	"\n" +
-	"object_key\x18\a \x01(\tR\tobjectKey\"\x87\x03\n" +
+	"object_key\x18\a \x01(\tR\tobjectKey\x12\x1d\n" +
+	"\n" +
+	"sprite_key\x18\b \x01(\tR\tspriteKey\x12.\n" +
+	"\x13thumbnail_index_key\x18\t \x01(\tR\x11thumbnailIndexKey\"\x87\x03\n" +
 	"\rSegmentSource\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x18\n" +
@@ -1064,7 +1102,7 @@ const file_recfleet_v1_encoder_proto_rawDesc = "" +
 	"\vchain_start\x18\n" +
 	" \x01(\fR\n" +
 	"chainStart\x12\x1b\n" +
-	"\tchain_end\x18\v \x01(\fR\bchainEnd\"\x9d\x02\n" +
+	"\tchain_end\x18\v \x01(\fR\bchainEnd\"\xe7\x02\n" +
 	"\x0eEncodeSettings\x12\x1d\n" +
 	"\n" +
 	"frame_rate\x18\x01 \x01(\x05R\tframeRate\x12\x16\n" +
@@ -1075,7 +1113,8 @@ const file_recfleet_v1_encoder_proto_rawDesc = "" +
 	"\x0emax_frame_rate\x18\x06 \x01(\x05R\fmaxFrameRate\x12\x1b\n" +
 	"\tmax_width\x18\a \x01(\x05R\bmaxWidth\x12\x1d\n" +
 	"\n" +
-	"max_height\x18\b \x01(\x05R\tmaxHeight\"\xfc\x03\n" +
+	"max_height\x18\b \x01(\x05R\tmaxHeight\x12H\n" +
+	"\x12thumbnail_interval\x18\t \x01(\v2\x19.google.protobuf.DurationR\x11thumbnailInterval\"\xb5\x04\n" +
 	"\x12CompleteJobRequest\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x1e\n" +
 	"\n" +
@@ -1097,7 +1136,10 @@ const file_recfleet_v1_encoder_proto_rawDesc = "" +
 	"\n" +
 	"encoder_id\x18\r \x01(\tR\tencoderId\x12%\n" +
 	"\x0eobject_version\x18\x0e \x01(\tR\robjectVersion\x120\n" +
-	"\x14captured_frame_count\x18\x0f \x01(\x03R\x12capturedFrameCount\"\x15\n" +
+	"\x14captured_frame_count\x18\x0f \x01(\x03R\x12capturedFrameCount\x127\n" +
+	"\n" +
+	"thumbnails\x18\x10 \x01(\v2\x17.recfleet.v1.ThumbnailsR\n" +
+	"thumbnails\"\x15\n" +
 	"\x13CompleteJobResponse\"\xaf\x01\n" +
 	"\x0eFailJobRequest\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x1e\n" +
@@ -1148,6 +1190,7 @@ var file_recfleet_v1_encoder_proto_goTypes = []any{
 	(*durationpb.Duration)(nil),        // 11: google.protobuf.Duration
 	(*BusGrant)(nil),                   // 12: recfleet.v1.BusGrant
 	(*timestamppb.Timestamp)(nil),      // 13: google.protobuf.Timestamp
+	(*Thumbnails)(nil),                 // 14: recfleet.v1.Thumbnails
 }
 var file_recfleet_v1_encoder_proto_depIdxs = []int32{
 	2,  // 0: recfleet.v1.EncoderServiceSyncRequest.held:type_name -> recfleet.v1.HeldLease
@@ -1161,19 +1204,21 @@ var file_recfleet_v1_encoder_proto_depIdxs = []int32{
 	13, // 8: recfleet.v1.SegmentSource.start_time:type_name -> google.protobuf.Timestamp
 	11, // 9: recfleet.v1.SegmentSource.duration:type_name -> google.protobuf.Duration
 	11, // 10: recfleet.v1.EncodeSettings.keyframe_interval:type_name -> google.protobuf.Duration
-	11, // 11: recfleet.v1.CompleteJobRequest.duration:type_name -> google.protobuf.Duration
-	0,  // 12: recfleet.v1.FailJobRequest.cause:type_name -> recfleet.v1.FailureCause
-	1,  // 13: recfleet.v1.EncoderService.Sync:input_type -> recfleet.v1.EncoderServiceSyncRequest
-	7,  // 14: recfleet.v1.EncoderService.CompleteJob:input_type -> recfleet.v1.CompleteJobRequest
-	9,  // 15: recfleet.v1.EncoderService.FailJob:input_type -> recfleet.v1.FailJobRequest
-	3,  // 16: recfleet.v1.EncoderService.Sync:output_type -> recfleet.v1.EncoderServiceSyncResponse
-	8,  // 17: recfleet.v1.EncoderService.CompleteJob:output_type -> recfleet.v1.CompleteJobResponse
-	10, // 18: recfleet.v1.EncoderService.FailJob:output_type -> recfleet.v1.FailJobResponse
-	16, // [16:19] is the sub-list for method output_type
-	13, // [13:16] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	11, // 11: recfleet.v1.EncodeSettings.thumbnail_interval:type_name -> google.protobuf.Duration
+	11, // 12: recfleet.v1.CompleteJobRequest.duration:type_name -> google.protobuf.Duration
+	14, // 13: recfleet.v1.CompleteJobRequest.thumbnails:type_name -> recfleet.v1.Thumbnails
+	0,  // 14: recfleet.v1.FailJobRequest.cause:type_name -> recfleet.v1.FailureCause
+	1,  // 15: recfleet.v1.EncoderService.Sync:input_type -> recfleet.v1.EncoderServiceSyncRequest
+	7,  // 16: recfleet.v1.EncoderService.CompleteJob:input_type -> recfleet.v1.CompleteJobRequest
+	9,  // 17: recfleet.v1.EncoderService.FailJob:input_type -> recfleet.v1.FailJobRequest
+	3,  // 18: recfleet.v1.EncoderService.Sync:output_type -> recfleet.v1.EncoderServiceSyncResponse
+	8,  // 19: recfleet.v1.EncoderService.CompleteJob:output_type -> recfleet.v1.CompleteJobResponse
+	10, // 20: recfleet.v1.EncoderService.FailJob:output_type -> recfleet.v1.FailJobResponse
+	18, // [18:21] is the sub-list for method output_type
+	15, // [15:18] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_recfleet_v1_encoder_proto_init() }
@@ -1182,6 +1227,7 @@ func file_recfleet_v1_encoder_proto_init() {
 		return
 	}
 	file_recfleet_v1_bus_proto_init()
+	file_recfleet_v1_session_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -988,7 +988,9 @@ type Recording struct {
 	StartTime  *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
 	EndTime    *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
 	// Where the object is, as a URL for a person: file:///... or s3://...
-	Location      string `protobuf:"bytes,11,opt,name=location,proto3" json:"location,omitempty"`
+	Location string `protobuf:"bytes,11,opt,name=location,proto3" json:"location,omitempty"`
+	// Not set where there are none.
+	Thumbnails    *Thumbnails `protobuf:"bytes,12,opt,name=thumbnails,proto3" json:"thumbnails,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1100,6 +1102,140 @@ func (x *Recording) GetLocation() string {
 	return ""
 }
 
+func (x *Recording) GetThumbnails() *Thumbnails {
+	if x != nil {
+		return x.Thumbnails
+	}
+	return nil
+}
+
+// Thumbnails are small pictures of a recording, for a player's time line.
+type Thumbnails struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One JPEG with all of them.
+	Sprite *ArchivedObject `protobuf:"bytes,1,opt,name=sprite,proto3" json:"sprite,omitempty"`
+	// A WebVTT file that says which part of the sprite is of which time. It names the sprite without a folder.
+	Index         *ArchivedObject `protobuf:"bytes,2,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Thumbnails) Reset() {
+	*x = Thumbnails{}
+	mi := &file_recfleet_v1_session_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Thumbnails) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Thumbnails) ProtoMessage() {}
+
+func (x *Thumbnails) ProtoReflect() protoreflect.Message {
+	mi := &file_recfleet_v1_session_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Thumbnails.ProtoReflect.Descriptor instead.
+func (*Thumbnails) Descriptor() ([]byte, []int) {
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Thumbnails) GetSprite() *ArchivedObject {
+	if x != nil {
+		return x.Sprite
+	}
+	return nil
+}
+
+func (x *Thumbnails) GetIndex() *ArchivedObject {
+	if x != nil {
+		return x.Index
+	}
+	return nil
+}
+
+// ArchivedObject is one object of the archive. It never changes.
+type ArchivedObject struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Key below the archive's root.
+	ObjectKey string `protobuf:"bytes,1,opt,name=object_key,json=objectKey,proto3" json:"object_key,omitempty"`
+	Bytes     int64  `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// 32 bytes.
+	Sha256 []byte `protobuf:"bytes,3,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// Version id that the archive gave it, where it keeps versions.
+	ObjectVersion string `protobuf:"bytes,4,opt,name=object_version,json=objectVersion,proto3" json:"object_version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ArchivedObject) Reset() {
+	*x = ArchivedObject{}
+	mi := &file_recfleet_v1_session_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ArchivedObject) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ArchivedObject) ProtoMessage() {}
+
+func (x *ArchivedObject) ProtoReflect() protoreflect.Message {
+	mi := &file_recfleet_v1_session_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ArchivedObject.ProtoReflect.Descriptor instead.
+func (*ArchivedObject) Descriptor() ([]byte, []int) {
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ArchivedObject) GetObjectKey() string {
+	if x != nil {
+		return x.ObjectKey
+	}
+	return ""
+}
+
+func (x *ArchivedObject) GetBytes() int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *ArchivedObject) GetSha256() []byte {
+	if x != nil {
+		return x.Sha256
+	}
+	return nil
+}
+
+func (x *ArchivedObject) GetObjectVersion() string {
+	if x != nil {
+		return x.ObjectVersion
+	}
+	return ""
+}
+
 // ListSessionsRequest selects sessions for which every field that is set holds.
 type ListSessionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1139,7 +1275,7 @@ type ListSessionsRequest struct {
 
 func (x *ListSessionsRequest) Reset() {
 	*x = ListSessionsRequest{}
-	mi := &file_recfleet_v1_session_proto_msgTypes[8]
+	mi := &file_recfleet_v1_session_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1151,7 +1287,7 @@ func (x *ListSessionsRequest) String() string {
 func (*ListSessionsRequest) ProtoMessage() {}
 
 func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_session_proto_msgTypes[8]
+	mi := &file_recfleet_v1_session_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1164,7 +1300,7 @@ func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{8}
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListSessionsRequest) GetStates() []SessionState {
@@ -1284,7 +1420,7 @@ type ListSessionsResponse struct {
 
 func (x *ListSessionsResponse) Reset() {
 	*x = ListSessionsResponse{}
-	mi := &file_recfleet_v1_session_proto_msgTypes[9]
+	mi := &file_recfleet_v1_session_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1296,7 +1432,7 @@ func (x *ListSessionsResponse) String() string {
 func (*ListSessionsResponse) ProtoMessage() {}
 
 func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_session_proto_msgTypes[9]
+	mi := &file_recfleet_v1_session_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1309,7 +1445,7 @@ func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{9}
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListSessionsResponse) GetSessions() []*Session {
@@ -1336,7 +1472,7 @@ type GetSessionRequest struct {
 
 func (x *GetSessionRequest) Reset() {
 	*x = GetSessionRequest{}
-	mi := &file_recfleet_v1_session_proto_msgTypes[10]
+	mi := &file_recfleet_v1_session_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1348,7 +1484,7 @@ func (x *GetSessionRequest) String() string {
 func (*GetSessionRequest) ProtoMessage() {}
 
 func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_session_proto_msgTypes[10]
+	mi := &file_recfleet_v1_session_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1361,7 +1497,7 @@ func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionRequest.ProtoReflect.Descriptor instead.
 func (*GetSessionRequest) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{10}
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetSessionRequest) GetSessionId() string {
@@ -1381,7 +1517,7 @@ type GetSessionResponse struct {
 
 func (x *GetSessionResponse) Reset() {
 	*x = GetSessionResponse{}
-	mi := &file_recfleet_v1_session_proto_msgTypes[11]
+	mi := &file_recfleet_v1_session_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1393,7 +1529,7 @@ func (x *GetSessionResponse) String() string {
 func (*GetSessionResponse) ProtoMessage() {}
 
 func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_session_proto_msgTypes[11]
+	mi := &file_recfleet_v1_session_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1406,7 +1542,7 @@ func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionResponse.ProtoReflect.Descriptor instead.
 func (*GetSessionResponse) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{11}
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetSessionResponse) GetSession() *Session {
@@ -1428,7 +1564,7 @@ type StopSessionRequest struct {
 
 func (x *StopSessionRequest) Reset() {
 	*x = StopSessionRequest{}
-	mi := &file_recfleet_v1_session_proto_msgTypes[12]
+	mi := &file_recfleet_v1_session_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1440,7 +1576,7 @@ func (x *StopSessionRequest) String() string {
 func (*StopSessionRequest) ProtoMessage() {}
 
 func (x *StopSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_session_proto_msgTypes[12]
+	mi := &file_recfleet_v1_session_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1453,7 +1589,7 @@ func (x *StopSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopSessionRequest.ProtoReflect.Descriptor instead.
 func (*StopSessionRequest) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{12}
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *StopSessionRequest) GetSessionId() string {
@@ -1480,7 +1616,7 @@ type StopSessionResponse struct {
 
 func (x *StopSessionResponse) Reset() {
 	*x = StopSessionResponse{}
-	mi := &file_recfleet_v1_session_proto_msgTypes[13]
+	mi := &file_recfleet_v1_session_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1492,7 +1628,7 @@ func (x *StopSessionResponse) String() string {
 func (*StopSessionResponse) ProtoMessage() {}
 
 func (x *StopSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_session_proto_msgTypes[13]
+	mi := &file_recfleet_v1_session_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1505,7 +1641,7 @@ func (x *StopSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopSessionResponse.ProtoReflect.Descriptor instead.
 func (*StopSessionResponse) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{13}
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *StopSessionResponse) GetSession() *Session {
@@ -1526,7 +1662,7 @@ type WatchSessionsRequest struct {
 
 func (x *WatchSessionsRequest) Reset() {
 	*x = WatchSessionsRequest{}
-	mi := &file_recfleet_v1_session_proto_msgTypes[14]
+	mi := &file_recfleet_v1_session_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1538,7 +1674,7 @@ func (x *WatchSessionsRequest) String() string {
 func (*WatchSessionsRequest) ProtoMessage() {}
 
 func (x *WatchSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_session_proto_msgTypes[14]
+	mi := &file_recfleet_v1_session_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1551,7 +1687,7 @@ func (x *WatchSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSessionsRequest.ProtoReflect.Descriptor instead.
 func (*WatchSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{14}
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *WatchSessionsRequest) GetFilter() *ListSessionsRequest {
@@ -1573,7 +1709,7 @@ type WatchSessionsResponse struct {
 
 func (x *WatchSessionsResponse) Reset() {
 	*x = WatchSessionsResponse{}
-	mi := &file_recfleet_v1_session_proto_msgTypes[15]
+	mi := &file_recfleet_v1_session_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1585,7 +1721,7 @@ func (x *WatchSessionsResponse) String() string {
 func (*WatchSessionsResponse) ProtoMessage() {}
 
 func (x *WatchSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_session_proto_msgTypes[15]
+	mi := &file_recfleet_v1_session_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1598,7 +1734,7 @@ func (x *WatchSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSessionsResponse.ProtoReflect.Descriptor instead.
 func (*WatchSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{15}
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *WatchSessionsResponse) GetSession() *Session {
@@ -1627,7 +1763,7 @@ type HoldSessionRequest struct {
 
 func (x *HoldSessionRequest) Reset() {
 	*x = HoldSessionRequest{}
-	mi := &file_recfleet_v1_session_proto_msgTypes[16]
+	mi := &file_recfleet_v1_session_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1639,7 +1775,7 @@ func (x *HoldSessionRequest) String() string {
 func (*HoldSessionRequest) ProtoMessage() {}
 
 func (x *HoldSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_session_proto_msgTypes[16]
+	mi := &file_recfleet_v1_session_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1652,7 +1788,7 @@ func (x *HoldSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldSessionRequest.ProtoReflect.Descriptor instead.
 func (*HoldSessionRequest) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{16}
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *HoldSessionRequest) GetSessionId() string {
@@ -1679,7 +1815,7 @@ type HoldSessionResponse struct {
 
 func (x *HoldSessionResponse) Reset() {
 	*x = HoldSessionResponse{}
-	mi := &file_recfleet_v1_session_proto_msgTypes[17]
+	mi := &file_recfleet_v1_session_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1691,7 +1827,7 @@ func (x *HoldSessionResponse) String() string {
 func (*HoldSessionResponse) ProtoMessage() {}
 
 func (x *HoldSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_session_proto_msgTypes[17]
+	mi := &file_recfleet_v1_session_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1704,7 +1840,7 @@ func (x *HoldSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldSessionResponse.ProtoReflect.Descriptor instead.
 func (*HoldSessionResponse) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{17}
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *HoldSessionResponse) GetSession() *Session {
@@ -1726,7 +1862,7 @@ type ReleaseSessionRequest struct {
 
 func (x *ReleaseSessionRequest) Reset() {
 	*x = ReleaseSessionRequest{}
-	mi := &file_recfleet_v1_session_proto_msgTypes[18]
+	mi := &file_recfleet_v1_session_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1738,7 +1874,7 @@ func (x *ReleaseSessionRequest) String() string {
 func (*ReleaseSessionRequest) ProtoMessage() {}
 
 func (x *ReleaseSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_session_proto_msgTypes[18]
+	mi := &file_recfleet_v1_session_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1751,7 +1887,7 @@ func (x *ReleaseSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseSessionRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseSessionRequest) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{18}
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ReleaseSessionRequest) GetSessionId() string {
@@ -1778,7 +1914,7 @@ type ReleaseSessionResponse struct {
 
 func (x *ReleaseSessionResponse) Reset() {
 	*x = ReleaseSessionResponse{}
-	mi := &file_recfleet_v1_session_proto_msgTypes[19]
+	mi := &file_recfleet_v1_session_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1790,7 +1926,7 @@ func (x *ReleaseSessionResponse) String() string {
 func (*ReleaseSessionResponse) ProtoMessage() {}
 
 func (x *ReleaseSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_session_proto_msgTypes[19]
+	mi := &file_recfleet_v1_session_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1803,7 +1939,7 @@ func (x *ReleaseSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseSessionResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseSessionResponse) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{19}
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ReleaseSessionResponse) GetSession() *Session {
@@ -1825,7 +1961,7 @@ type DeleteSessionRequest struct {
 
 func (x *DeleteSessionRequest) Reset() {
 	*x = DeleteSessionRequest{}
-	mi := &file_recfleet_v1_session_proto_msgTypes[20]
+	mi := &file_recfleet_v1_session_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1837,7 +1973,7 @@ func (x *DeleteSessionRequest) String() string {
 func (*DeleteSessionRequest) ProtoMessage() {}
 
 func (x *DeleteSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_session_proto_msgTypes[20]
+	mi := &file_recfleet_v1_session_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1850,7 +1986,7 @@ func (x *DeleteSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteSessionRequest.ProtoReflect.Descriptor instead.
 func (*DeleteSessionRequest) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{20}
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *DeleteSessionRequest) GetSessionId() string {
@@ -1877,7 +2013,7 @@ type DeleteSessionResponse struct {
 
 func (x *DeleteSessionResponse) Reset() {
 	*x = DeleteSessionResponse{}
-	mi := &file_recfleet_v1_session_proto_msgTypes[21]
+	mi := &file_recfleet_v1_session_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1889,7 +2025,7 @@ func (x *DeleteSessionResponse) String() string {
 func (*DeleteSessionResponse) ProtoMessage() {}
 
 func (x *DeleteSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_session_proto_msgTypes[21]
+	mi := &file_recfleet_v1_session_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1902,7 +2038,7 @@ func (x *DeleteSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteSessionResponse.ProtoReflect.Descriptor instead.
 func (*DeleteSessionResponse) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{21}
+	return file_recfleet_v1_session_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *DeleteSessionResponse) GetSession() *Session {
@@ -1996,7 +2132,7 @@ const file_recfleet_v1_session_proto_rawDesc = "" +
 	"start_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
 	"\bend_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12\x14\n" +
 	"\x05cause\x18\x03 \x01(\tR\x05cause\x12\x16\n" +
-	"\x06detail\x18\x04 \x01(\tR\x06detail\"\xee\x02\n" +
+	"\x06detail\x18\x04 \x01(\tR\x06detail\"\xa7\x03\n" +
 	"\tRecording\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x18\n" +
@@ -2013,7 +2149,20 @@ const file_recfleet_v1_session_proto_rawDesc = "" +
 	"start_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
 	"\bend_time\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12\x1a\n" +
-	"\blocation\x18\v \x01(\tR\blocation\"\xeb\x04\n" +
+	"\blocation\x18\v \x01(\tR\blocation\x127\n" +
+	"\n" +
+	"thumbnails\x18\f \x01(\v2\x17.recfleet.v1.ThumbnailsR\n" +
+	"thumbnails\"t\n" +
+	"\n" +
+	"Thumbnails\x123\n" +
+	"\x06sprite\x18\x01 \x01(\v2\x1b.recfleet.v1.ArchivedObjectR\x06sprite\x121\n" +
+	"\x05index\x18\x02 \x01(\v2\x1b.recfleet.v1.ArchivedObjectR\x05index\"\x84\x01\n" +
+	"\x0eArchivedObject\x12\x1d\n" +
+	"\n" +
+	"object_key\x18\x01 \x01(\tR\tobjectKey\x12\x14\n" +
+	"\x05bytes\x18\x02 \x01(\x03R\x05bytes\x12\x16\n" +
+	"\x06sha256\x18\x03 \x01(\fR\x06sha256\x12%\n" +
+	"\x0eobject_version\x18\x04 \x01(\tR\robjectVersion\"\xeb\x04\n" +
 	"\x13ListSessionsRequest\x121\n" +
 	"\x06states\x18\x01 \x03(\x0e2\x19.recfleet.v1.SessionStateR\x06states\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\tR\x04user\x12\x14\n" +
@@ -2113,7 +2262,7 @@ func file_recfleet_v1_session_proto_rawDescGZIP() []byte {
 }
 
 var file_recfleet_v1_session_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_recfleet_v1_session_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_recfleet_v1_session_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_recfleet_v1_session_proto_goTypes = []any{
 	(SessionState)(0),              // 0: recfleet.v1.SessionState
 	(RecordingMode)(0),             // 1: recfleet.v1.RecordingMode
@@ -2126,84 +2275,89 @@ var file_recfleet_v1_session_proto_goTypes = []any{
 	(*Segment)(nil),                // 8: recfleet.v1.Segment
 	(*Gap)(nil),                    // 9: recfleet.v1.Gap
 	(*Recording)(nil),              // 10: recfleet.v1.Recording
-	(*ListSessionsRequest)(nil),    // 11: recfleet.v1.ListSessionsRequest
-	(*ListSessionsResponse)(nil),   // 12: recfleet.v1.ListSessionsResponse
-	(*GetSessionRequest)(nil),      // 13: recfleet.v1.GetSessionRequest
-	(*GetSessionResponse)(nil),     // 14: recfleet.v1.GetSessionResponse
-	(*StopSessionRequest)(nil),     // 15: recfleet.v1.StopSessionRequest
-	(*StopSessionResponse)(nil),    // 16: recfleet.v1.StopSessionResponse
-	(*WatchSessionsRequest)(nil),   // 17: recfleet.v1.WatchSessionsRequest
-	(*WatchSessionsResponse)(nil),  // 18: recfleet.v1.WatchSessionsResponse
-	(*HoldSessionRequest)(nil),     // 19: recfleet.v1.HoldSessionRequest
-	(*HoldSessionResponse)(nil),    // 20: recfleet.v1.HoldSessionResponse
-	(*ReleaseSessionRequest)(nil),  // 21: recfleet.v1.ReleaseSessionRequest
-	(*ReleaseSessionResponse)(nil), // 22: recfleet.v1.ReleaseSessionResponse
-	(*DeleteSessionRequest)(nil),   // 23: recfleet.v1.DeleteSessionRequest
-	(*DeleteSessionResponse)(nil),  // 24: recfleet.v1.DeleteSessionResponse
-	nil,                            // 25: recfleet.v1.Session.MetadataEntry
-	(*timestamppb.Timestamp)(nil),  // 26: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),    // 27: google.protobuf.Duration
+	(*Thumbnails)(nil),             // 11: recfleet.v1.Thumbnails
+	(*ArchivedObject)(nil),         // 12: recfleet.v1.ArchivedObject
+	(*ListSessionsRequest)(nil),    // 13: recfleet.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),   // 14: recfleet.v1.ListSessionsResponse
+	(*GetSessionRequest)(nil),      // 15: recfleet.v1.GetSessionRequest
+	(*GetSessionResponse)(nil),     // 16: recfleet.v1.GetSessionResponse
+	(*StopSessionRequest)(nil),     // 17: recfleet.v1.StopSessionRequest
+	(*StopSessionResponse)(nil),    // 18: recfleet.v1.StopSessionResponse
+	(*WatchSessionsRequest)(nil),   // 19: recfleet.v1.WatchSessionsRequest
+	(*WatchSessionsResponse)(nil),  // 20: recfleet.v1.WatchSessionsResponse
+	(*HoldSessionRequest)(nil),     // 21: recfleet.v1.HoldSessionRequest
+	(*HoldSessionResponse)(nil),    // 22: recfleet.v1.HoldSessionResponse
+	(*ReleaseSessionRequest)(nil),  // 23: recfleet.v1.ReleaseSessionRequest
+	(*ReleaseSessionResponse)(nil), // 24: recfleet.v1.ReleaseSessionResponse
+	(*DeleteSessionRequest)(nil),   // 25: recfleet.v1.DeleteSessionRequest
+	(*DeleteSessionResponse)(nil),  // 26: recfleet.v1.DeleteSessionResponse
+	nil,                            // 27: recfleet.v1.Session.MetadataEntry
+	(*timestamppb.Timestamp)(nil),  // 28: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),    // 29: google.protobuf.Duration
 }
 var file_recfleet_v1_session_proto_depIdxs = []int32{
 	0,  // 0: recfleet.v1.Session.state:type_name -> recfleet.v1.SessionState
-	25, // 1: recfleet.v1.Session.metadata:type_name -> recfleet.v1.Session.MetadataEntry
-	26, // 2: recfleet.v1.Session.start_time:type_name -> google.protobuf.Timestamp
-	26, // 3: recfleet.v1.Session.end_time:type_name -> google.protobuf.Timestamp
-	27, // 4: recfleet.v1.Session.recorded_duration:type_name -> google.protobuf.Duration
-	27, // 5: recfleet.v1.Session.gap_duration:type_name -> google.protobuf.Duration
+	27, // 1: recfleet.v1.Session.metadata:type_name -> recfleet.v1.Session.MetadataEntry
+	28, // 2: recfleet.v1.Session.start_time:type_name -> google.protobuf.Timestamp
+	28, // 3: recfleet.v1.Session.end_time:type_name -> google.protobuf.Timestamp
+	29, // 4: recfleet.v1.Session.recorded_duration:type_name -> google.protobuf.Duration
+	29, // 5: recfleet.v1.Session.gap_duration:type_name -> google.protobuf.Duration
 	7,  // 6: recfleet.v1.Session.epochs:type_name -> recfleet.v1.Epoch
 	8,  // 7: recfleet.v1.Session.segments:type_name -> recfleet.v1.Segment
 	9,  // 8: recfleet.v1.Session.gaps:type_name -> recfleet.v1.Gap
-	26, // 9: recfleet.v1.Session.delete_time:type_name -> google.protobuf.Timestamp
-	26, // 10: recfleet.v1.Session.hold_time:type_name -> google.protobuf.Timestamp
-	26, // 11: recfleet.v1.Session.expire_time:type_name -> google.protobuf.Timestamp
+	28, // 9: recfleet.v1.Session.delete_time:type_name -> google.protobuf.Timestamp
+	28, // 10: recfleet.v1.Session.hold_time:type_name -> google.protobuf.Timestamp
+	28, // 11: recfleet.v1.Session.expire_time:type_name -> google.protobuf.Timestamp
 	4,  // 12: recfleet.v1.Session.policy:type_name -> recfleet.v1.SessionPolicy
 	1,  // 13: recfleet.v1.SessionPolicy.mode:type_name -> recfleet.v1.RecordingMode
-	27, // 14: recfleet.v1.SessionPolicy.retention:type_name -> google.protobuf.Duration
+	29, // 14: recfleet.v1.SessionPolicy.retention:type_name -> google.protobuf.Duration
 	6,  // 15: recfleet.v1.Geometry.monitors:type_name -> recfleet.v1.Monitor
-	26, // 16: recfleet.v1.Epoch.start_time:type_name -> google.protobuf.Timestamp
+	28, // 16: recfleet.v1.Epoch.start_time:type_name -> google.protobuf.Timestamp
 	5,  // 17: recfleet.v1.Epoch.geometry:type_name -> recfleet.v1.Geometry
 	2,  // 18: recfleet.v1.Segment.state:type_name -> recfleet.v1.SegmentState
-	26, // 19: recfleet.v1.Segment.start_time:type_name -> google.protobuf.Timestamp
-	26, // 20: recfleet.v1.Segment.end_time:type_name -> google.protobuf.Timestamp
+	28, // 19: recfleet.v1.Segment.start_time:type_name -> google.protobuf.Timestamp
+	28, // 20: recfleet.v1.Segment.end_time:type_name -> google.protobuf.Timestamp
 	10, // 21: recfleet.v1.Segment.recording:type_name -> recfleet.v1.Recording
-	26, // 22: recfleet.v1.Gap.start_time:type_name -> google.protobuf.Timestamp
-	26, // 23: recfleet.v1.Gap.end_time:type_name -> google.protobuf.Timestamp
-	26, // 24: recfleet.v1.Recording.start_time:type_name -> google.protobuf.Timestamp
-	26, // 25: recfleet.v1.Recording.end_time:type_name -> google.protobuf.Timestamp
-	0,  // 26: recfleet.v1.ListSessionsRequest.states:type_name -> recfleet.v1.SessionState
-	26, // 27: recfleet.v1.ListSessionsRequest.started_after:type_name -> google.protobuf.Timestamp
-	26, // 28: recfleet.v1.ListSessionsRequest.started_before:type_name -> google.protobuf.Timestamp
-	26, // 29: recfleet.v1.ListSessionsRequest.ended_after:type_name -> google.protobuf.Timestamp
-	26, // 30: recfleet.v1.ListSessionsRequest.ended_before:type_name -> google.protobuf.Timestamp
-	26, // 31: recfleet.v1.ListSessionsRequest.active_at:type_name -> google.protobuf.Timestamp
-	3,  // 32: recfleet.v1.ListSessionsResponse.sessions:type_name -> recfleet.v1.Session
-	3,  // 33: recfleet.v1.GetSessionResponse.session:type_name -> recfleet.v1.Session
-	3,  // 34: recfleet.v1.StopSessionResponse.session:type_name -> recfleet.v1.Session
-	11, // 35: recfleet.v1.WatchSessionsRequest.filter:type_name -> recfleet.v1.ListSessionsRequest
-	3,  // 36: recfleet.v1.WatchSessionsResponse.session:type_name -> recfleet.v1.Session
-	3,  // 37: recfleet.v1.HoldSessionResponse.session:type_name -> recfleet.v1.Session
-	3,  // 38: recfleet.v1.ReleaseSessionResponse.session:type_name -> recfleet.v1.Session
-	3,  // 39: recfleet.v1.DeleteSessionResponse.session:type_name -> recfleet.v1.Session
-	11, // 40: recfleet.v1.SessionService.ListSessions:input_type -> recfleet.v1.ListSessionsRequest
-	13, // 41: recfleet.v1.SessionService.GetSession:input_type -> recfleet.v1.GetSessionRequest
-	15, // 42: recfleet.v1.SessionService.StopSession:input_type -> recfleet.v1.StopSessionRequest
-	17, // 43: recfleet.v1.SessionService.WatchSessions:input_type -> recfleet.v1.WatchSessionsRequest
-	19, // 44: recfleet.v1.SessionService.HoldSession:input_type -> recfleet.v1.HoldSessionRequest
-	21, // 45: recfleet.v1.SessionService.ReleaseSession:input_type -> recfleet.v1.ReleaseSessionRequest
-	23, // 46: recfleet.v1.SessionService.DeleteSession:input_type -> recfleet.v1.DeleteSessionRequest
-	12, // 47: recfleet.v1.SessionService.ListSessions:output_type -> recfleet.v1.ListSessionsResponse
-	14, // 48: recfleet.v1.SessionService.GetSession:output_type -> recfleet.v1.GetSessionResponse
-	16, // 49: recfleet.v1.SessionService.StopSession:output_type -> recfleet.v1.StopSessionResponse
-	18, // 50: recfleet.v1.SessionService.WatchSessions:output_type -> recfleet.v1.WatchSessionsResponse
-	20, // 51: recfleet.v1.SessionService.HoldSession:output_type -> recfleet.v1.HoldSessionResponse
-	22, // 52: recfleet.v1.SessionService.ReleaseSession:output_type -> recfleet.v1.ReleaseSessionResponse
-	24, // 53: recfleet.v1.SessionService.DeleteSession:output_type -> recfleet.v1.DeleteSessionResponse
-	47, // [47:54] is the sub-list for method output_type
-	40, // [40:47] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	28, // 22: recfleet.v1.Gap.start_time:type_name -> google.protobuf.Timestamp
+	28, // 23: recfleet.v1.Gap.end_time:type_name -> google.protobuf.Timestamp
+	28, // 24: recfleet.v1.Recording.start_time:type_name -> google.protobuf.Timestamp
+	28, // 25: recfleet.v1.Recording.end_time:type_name -> google.protobuf.Timestamp
+	11, // 26: recfleet.v1.Recording.thumbnails:type_name -> recfleet.v1.Thumbnails
+	12, // 27: recfleet.v1.Thumbnails.sprite:type_name -> recfleet.v1.ArchivedObject
+	12, // 28: recfleet.v1.Thumbnails.index:type_name -> recfleet.v1.ArchivedObject
+	0,  // 29: recfleet.v1.ListSessionsRequest.states:type_name -> recfleet.v1.SessionState
+	28, // 30: recfleet.v1.ListSessionsRequest.started_after:type_name -> google.protobuf.Timestamp
+	28, // 31: recfleet.v1.ListSessionsRequest.started_before:type_name -> google.protobuf.Timestamp
+	28, // 32: recfleet.v1.ListSessionsRequest.ended_after:type_name -> google.protobuf.Timestamp
+	28, // 33: recfleet.v1.ListSessionsRequest.ended_before:type_name -> google.protobuf.Timestamp
+	28, // 34: recfleet.v1.ListSessionsRequest.active_at:type_name -> google.protobuf.Timestamp
+	3,  // 35: recfleet.v1.ListSessionsResponse.sessions:type_name -> recfleet.v1.Session
+	3,  // 36: recfleet.v1.GetSessionResponse.session:type_name -> recfleet.v1.Session
+	3,  // 37: recfleet.v1.StopSessionResponse.session:type_name -> recfleet.v1.Session
+	13, // 38: recfleet.v1.WatchSessionsRequest.filter:type_name -> recfleet.v1.ListSessionsRequest
+	3,  // 39: recfleet.v1.WatchSessionsResponse.session:type_name -> recfleet.v1.Session
+	3,  // 40: recfleet.v1.HoldSessionResponse.session:type_name -> recfleet.v1.Session
+	3,  // 41: recfleet.v1.ReleaseSessionResponse.session:type_name -> recfleet.v1.Session
+	3,  // 42: recfleet.v1.DeleteSessionResponse.session:type_name -> recfleet.v1.Session
+	13, // 43: recfleet.v1.SessionService.ListSessions:input_type -> recfleet.v1.ListSessionsRequest
+	15, // 44: recfleet.v1.SessionService.GetSession:input_type -> recfleet.v1.GetSessionRequest
+	17, // 45: recfleet.v1.SessionService.StopSession:input_type -> recfleet.v1.StopSessionRequest
+	19, // 46: recfleet.v1.SessionService.WatchSessions:input_type -> recfleet.v1.WatchSessionsRequest
+	21, // 47: recfleet.v1.SessionService.HoldSession:input_type -> recfleet.v1.HoldSessionRequest
+	23, // 48: recfleet.v1.SessionService.ReleaseSession:input_type -> recfleet.v1.ReleaseSessionRequest
+	25, // 49: recfleet.v1.SessionService.DeleteSession:input_type -> recfleet.v1.DeleteSessionRequest
+	14, // 50: recfleet.v1.SessionService.ListSessions:output_type -> recfleet.v1.ListSessionsResponse
+	16, // 51: recfleet.v1.SessionService.GetSession:output_type -> recfleet.v1.GetSessionResponse
+	18, // 52: recfleet.v1.SessionService.StopSession:output_type -> recfleet.v1.StopSessionResponse
+	20, // 53: recfleet.v1.SessionService.WatchSessions:output_type -> recfleet.v1.WatchSessionsResponse
+	22, // 54: recfleet.v1.SessionService.HoldSession:output_type -> recfleet.v1.HoldSessionResponse
+	24, // 55: recfleet.v1.SessionService.ReleaseSession:output_type -> recfleet.v1.ReleaseSessionResponse
+	26, // 56: recfleet.v1.SessionService.DeleteSession:output_type -> recfleet.v1.DeleteSessionResponse
+	50, // [50:57] is the sub-list for method output_type
+	43, // [43:50] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_recfleet_v1_session_proto_init() }
@@ -2217,7 +2371,7 @@ func file_recfleet_v1_session_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_recfleet_v1_session_proto_rawDesc), len(file_recfleet_v1_session_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   23,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

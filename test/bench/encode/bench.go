@@ -68,7 +68,7 @@ func openBench(ctx context.Context, dir string) (*bench, error) {
 		return nil, err
 	}
 	server, err := embedded.Start(embedded.Config{
-		Dir: filepath.Join(dir, "js"), Host: "127.0.0.1", Trust: trust, StoreBytes: 1 << 30, Logger: hclog.NewNullLogger(),
+		Dir: filepath.Join(dir, "js"), Host: "127.0.0.1", Trust: trust, StoreBytes: 8 << 30, Logger: hclog.NewNullLogger(),
 		TLS: &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS13},
 	})
 	if err != nil {
@@ -140,7 +140,8 @@ func (b *bench) whole(ctx context.Context, cfg config, f *film, c *cost) (path s
 	w := worker.New(worker.Config{Reader: reader, Archive: b.store, WorkDir: work, Stall: time.Minute, Logger: hclog.NewNullLogger()})
 	job := worker.Job{
 		Generation: 1, Source: source, ObjectKey: f.scene + ".mp4",
-		Settings: worker.Settings{FrameRate: rate, Preset: cfg.preset, CRF: cfg.crf, KeyframeInterval: keyframes},
+		SpriteKey: f.scene + ".jpg", ThumbnailIndexKey: f.scene + ".vtt",
+		Settings: worker.Settings{FrameRate: rate, Preset: cfg.preset, CRF: cfg.crf, KeyframeInterval: keyframes, ThumbnailInterval: 30 * time.Second},
 	}
 	began, before := time.Now(), spent()
 	made, err := w.Run(ctx, job, func(int64) {})
