@@ -20,7 +20,6 @@ import (
 
 	"github.com/recfleet/recfleet/agent/capture"
 	"github.com/recfleet/recfleet/agent/control"
-	"github.com/recfleet/recfleet/agent/enroll"
 	"github.com/recfleet/recfleet/agent/session"
 	"github.com/recfleet/recfleet/agent/spool"
 	"github.com/recfleet/recfleet/agent/timeline"
@@ -46,9 +45,9 @@ const (
 // Config says what to record and for whom.
 type Config struct {
 	Coordinator identity.Client
-	// AWS signs where the coordinator's token is for identities of AWS; it may be nil otherwise.
-	AWS     enroll.Signer
-	Display string
+	// AWSProfile is the profile of AWS's shared files that joins where the token is for identities of AWS; empty for the usual one.
+	AWSProfile string
+	Display    string
 	// Authority is the path of the display's authority file; empty for none.
 	Authority string
 	// Admit is called where a display that was lost does not open again: its server may be another one, with another cookie for

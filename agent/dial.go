@@ -19,7 +19,7 @@ type way struct {
 func (a *Agent) way() (way, error) {
 	if identity.IsEnrollment(a.cfg.Coordinator.Token) {
 		link, err := enroll.Open(enroll.Config{
-			Coordinator: a.cfg.Coordinator, Dir: a.cfg.SpoolDir, Machine: enroll.Machine("/"), AWS: a.cfg.AWS, Logger: a.log.Named("enroll"),
+			Coordinator: a.cfg.Coordinator, Dir: a.cfg.SpoolDir, Machine: enroll.Machine("/"), AWS: enroll.AWS{Profile: a.cfg.AWSProfile}, Logger: a.log.Named("enroll"),
 		})
 		if err != nil {
 			return way{}, err

@@ -45,7 +45,7 @@ type Config struct {
 	Dir string
 	// Machine is what tells this machine from others.
 	Machine string
-	// AWS signs where the token is for identities of AWS; it may be nil otherwise.
+	// AWS signs where the token is for identities of AWS.
 	AWS    Signer
 	Logger hclog.Logger
 }

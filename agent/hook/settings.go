@@ -35,6 +35,8 @@ type Settings struct {
 	MinFreeBytes int64  `json:"min_free_bytes,omitempty"`
 	// Grabber is what takes pictures: x11, or ffmpeg; empty for x11, for which FFmpeg stands in where it cannot.
 	Grabber string `json:"grabber,omitempty"`
+	// AWSProfile is the profile of AWS's shared files that joins where the token is for identities of AWS; empty for the usual one.
+	AWSProfile string `json:"aws_profile,omitempty"`
 	// SystemBus is the address of the bus on which the login manager is asked; empty for the system's.
 	SystemBus string `json:"system_bus,omitempty"`
 	// Sitting is given by start, not by people.

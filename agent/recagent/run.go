@@ -117,7 +117,7 @@ func (c *command) record(ctx context.Context, flags settingsFlags, level string,
 		return program.BadInput(err)
 	}
 	a := agent.New(agent.Config{
-		Coordinator: s.Client, Display: s.Display, Authority: authority, Admit: c.admit(s), User: s.User, SpoolDir: s.SpoolDir,
+		Coordinator: s.Client, AWSProfile: s.AWSProfile, Display: s.Display, Authority: authority, Admit: c.admit(s), User: s.User, SpoolDir: s.SpoolDir,
 		MaxSpoolBytes: s.MaxSpoolBytes, Mode: m.Mode, Grace: m.Grace, MinFreeBytes: s.MinFreeBytes, FFmpeg: s.Grabber == grabberFFmpeg, Metadata: s.Metadata, Sitting: s.Sitting, ConfigFile: own, Version: c.version, Logger: log,
 		Supervisor: func() int { return hook.Holder(s.SpoolDir, hook.SupervisorLock) },
 	})

@@ -23,6 +23,7 @@ type settings struct {
 	frameRate                int
 	segmentLength, giveUp    time.Duration
 	unsafeBroker             bool
+	requireEnrollment        bool
 	policy, access           string
 	manifestKey              string
 	logLevel                 string
@@ -68,6 +69,7 @@ func serveCommand() *cobra.Command {
 	f.StringVar(&s.policy, "policy", "", "`FILE` that says who is recorded and how; SIGHUP reads it again (default: everybody, as the flags say)")
 	f.StringVar(&s.access, "access", "", "`FILE` that says who may do what and how people sign in; SIGHUP reads it again (default: the admin token only)")
 	f.StringVar(&s.manifestKey, "manifest-key", "", "`FILE` with the Ed25519 key that manifests are signed with, made where there is none (default DATA_DIR/identity/manifest.key); coordinators of one catalog share it")
+	f.BoolVar(&s.requireEnrollment, "require-enrollment", false, "let agents record only after they have joined (recctl enrollments), each with a key of its own")
 	f.BoolVar(&s.unsafeBroker, "unsafe-broker", false, "accept a broker that acknowledges what is not on its disk")
 	f.StringVar(&s.metricsListen, "metrics-listen", "", "`HOST:PORT` for Prometheus and probes, unencrypted and open to who reaches it (default: none)")
 	f.StringVar(&s.logLevel, "log-level", "info", "trace, debug, info, warn or error")

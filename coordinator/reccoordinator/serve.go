@@ -69,6 +69,9 @@ func (s settings) serve(ctx context.Context, stdout, stderr io.Writer) error {
 	if err != nil {
 		return program.BadInput(err)
 	}
+	if s.requireEnrollment {
+		tokens.Agent = ""
+	}
 	broker, err := s.dialBroker(ctx, authority, logger.Named("bus"))
 	if err != nil {
 		return program.BadInput(err)

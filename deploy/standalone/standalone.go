@@ -57,6 +57,8 @@ type Config struct {
 	AccessReload <-chan os.Signal
 	// OIDCSecret is the page's client secret where Access names a provider and no file with it.
 	OIDCSecret string
+	// RequireEnrollment lets nobody record with the token that agents share: they have to join.
+	RequireEnrollment bool
 	// Slots is how many segments are encoded at the same time.
 	Slots int
 	// MetricsListen is HOST:PORT for Prometheus and probes; empty for none.
@@ -97,6 +99,9 @@ func Run(ctx context.Context, cfg Config) error {
 	tokens, err := identity.OpenTokens(cfg.path("identity"))
 	if err != nil {
 		return err
+	}
+	if cfg.RequireEnrollment {
+		tokens.Agent = ""
 	}
 	certificate, err := authority.ServerCertificate([]string{cfg.Host})
 	if err != nil {

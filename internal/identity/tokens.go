@@ -37,10 +37,17 @@ func OpenTokens(dir string) (Tokens, error) {
 	return t, nil
 }
 
-// WriteClients writes a client file for each role into dir: client.json for administrators, agent.json, encoder.json. The
+// WriteClients writes a client file for each role into dir: client.json for administrators, agent.json, encoder.json; that of a
+// role without a token is removed. The
 // address and the authority's certificate are those of the coordinator.
 func (t Tokens) WriteClients(dir, address, caCertificate string) error {
 	for name, token := range map[string]string{"client.json": t.Admin, "agent.json": t.Agent, "encoder.json": t.Encoder} {
+		if token == "" {
+			if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return fmt.Errorf("remove client file: %w", err)
+			}
+			continue
+		}
 		c := Client{Address: address, CACertificate: caCertificate, Token: token}
 		if err := c.Write(filepath.Join(dir, name)); err != nil {
 			return err

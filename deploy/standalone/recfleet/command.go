@@ -69,6 +69,7 @@ func command() *cobra.Command {
 	f.DurationVar(&cfg.GiveUp, "give-up", coordinator.DefaultGiveUp, "how long an agent may be silent before its session is taken over")
 	f.StringVar(&cfg.Policy, "policy", "", "`FILE` that says who is recorded and how; SIGHUP reads it again (default: everybody, as the flags say)")
 	f.StringVar(&cfg.Access, "access", "", "`FILE` that says who may do what and how people sign in; SIGHUP reads it again (default: the admin token only)")
+	f.BoolVar(&cfg.RequireEnrollment, "require-enrollment", false, "let agents record only after they have joined (recctl enrollments), each with a key of its own")
 	f.IntVar(&cfg.Slots, "slots", 1, "segments encoded at the same time")
 	f.StringVar(&cfg.MetricsListen, "metrics-listen", "", "`HOST:PORT` for Prometheus and probes, unencrypted and open to who reaches it (default: none)")
 	f.StringVar(&level, "log-level", "info", "trace, debug, info, warn or error")
