@@ -12,6 +12,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -22,6 +23,7 @@ import (
 // Sessions says whose sessions are; catalog.Catalog does.
 type Sessions interface {
 	Owner(ctx context.Context, id string) (catalog.Owner, error)
+	Approval(ctx context.Context, id string, now time.Time) (catalog.Approval, error)
 }
 
 // Control decides. It is safe for concurrent use.
@@ -128,6 +130,42 @@ func (r rule) needs() []string {
 		return []string{string(r.right), string(r.live)}
 	}
 	return []string{string(r.right)}
+}
+
+// ActionRight is the right to order what the audit calls an action; empty for one that needs no second person.
+func ActionRight(action string) Right {
+	return map[string]Right{ActionDelete: RightDelete, ActionRelease: RightRelease}[action]
+}
+
+// What may need a second person, as the audit has it.
+const (
+	ActionDelete  = "session.delete"
+	ActionRelease = "session.release"
+)
+
+// reachOrder decides about an order that waits for a second person.
+func (c *Control) reachOrder(ctx context.Context, p Principal, id string) error {
+	if !chunk.ValidSession(id) { // they are made alike
+		return errObject{"approval_id: does not match ^[a-z0-9]{1,64}$"}
+	}
+	if p.Scope(RightDelete).All && p.Scope(RightRelease).All {
+		return nil // whoever serves the call finds out whether it is there
+	}
+	a, err := c.sessions.Approval(ctx, id, time.Now())
+	if errors.Is(err, catalog.ErrNotFound) {
+		return errAbsent{"approval", id}
+	}
+	if err != nil {
+		return err
+	}
+	o, err := c.sessions.Owner(ctx, a.Session)
+	if err != nil {
+		return err
+	}
+	if right := ActionRight(a.Action); right == "" || !p.Scope(right).Has(o) {
+		return errAbsent{"approval", id}
+	}
+	return nil
 }
 
 // reach decides about the object of a call that may be made at all.

@@ -88,6 +88,13 @@ func (c *Control) about(ctx context.Context, r rule, p Principal, req any) error
 	if r.object == nothing {
 		return nil
 	}
+	if r.object == order {
+		named, ok := req.(interface{ GetApprovalId() string })
+		if !ok {
+			return errObject{"approval_id: is missing"}
+		}
+		return c.reachOrder(ctx, p, named.GetApprovalId())
+	}
 	named, ok := req.(interface{ GetSessionId() string })
 	if !ok {
 		return errObject{"session_id: is missing"}

@@ -13,7 +13,8 @@ type rule struct {
 	anybody bool // also who shows nothing
 	known   bool // every person, whatever the rights
 	kind    Kind // machines of this kind
-	// right is what a person needs, live what is needed instead where the session goes on.
+	// right is what a person needs, live what is needed instead where the session goes on or, of an order, where that is what
+	// it needs.
 	right, live Right
 	object      object // what the call is about; the right is needed there
 	lists       bool   // it shows the sessions for which the caller has the right
@@ -25,14 +26,18 @@ type object int
 const (
 	nothing object = iota
 	session        // session_id, or {id} of a path
+	order          // approval_id: a session, and what is to be done to it
 )
 
 func person(r Right) rule            { return rule{right: r} }
 func listing(r Right) rule           { return rule{right: r, lists: true} }
 func ofSession(r Right) rule         { return rule{right: r, object: session} }
 func watching(then, live Right) rule { return rule{right: then, live: live, object: session} }
-func machine(k Kind) rule            { return rule{kind: k} }
-func anybody() rule                  { return rule{anybody: true} }
+func approving(o object) rule {
+	return rule{right: RightDelete, live: RightRelease, object: o, lists: o == nothing}
+}
+func machine(k Kind) rule { return rule{kind: k} }
+func anybody() rule       { return rule{anybody: true} }
 
 // methods returns the rule of every gRPC method.
 func methods() map[string]rule {
@@ -68,6 +73,10 @@ func methods() map[string]rule {
 		recfleetv1.AccessService_CreateToken_FullMethodName: person(RightManage),
 		recfleetv1.AccessService_ListTokens_FullMethodName:  person(RightManage),
 		recfleetv1.AccessService_RevokeToken_FullMethodName: person(RightManage),
+
+		recfleetv1.ApprovalService_ListApprovals_FullMethodName: approving(nothing),
+		recfleetv1.ApprovalService_ApproveOrder_FullMethodName:  approving(order),
+		recfleetv1.ApprovalService_RefuseOrder_FullMethodName:   approving(order),
 
 		recfleetv1.AgentService_StartSession_FullMethodName: machine(KindAgent),
 		recfleetv1.AgentService_ReportEvents_FullMethodName: machine(KindAgent),

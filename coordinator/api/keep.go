@@ -25,9 +25,7 @@ func (s *sessionService) ReleaseSession(ctx context.Context, r *recfleetv1.Relea
 	if err := checkOrder(r.GetSessionId(), r.GetReason()); err != nil {
 		return nil, err
 	}
-	session, err := s.keep(ctx, deed{"session.release", r.GetSessionId(), r.GetReason()}, func(string) error {
-		return s.catalog.ReleaseSession(ctx, r.GetSessionId())
-	})
+	session, err := s.order(ctx, deed{access.ActionRelease, r.GetSessionId(), r.GetReason()})
 	return &recfleetv1.ReleaseSessionResponse{Session: session}, err
 }
 
@@ -36,13 +34,7 @@ func (s *sessionService) DeleteSession(ctx context.Context, r *recfleetv1.Delete
 	if err := checkOrder(r.GetSessionId(), r.GetReason()); err != nil {
 		return nil, err
 	}
-	session, err := s.keep(ctx, deed{"session.delete", r.GetSessionId(), r.GetReason()}, func(by string) error {
-		err := s.catalog.OrderDeletion(ctx, r.GetSessionId(), catalog.Deletion{Ordered: time.Now(), By: by, Reason: r.GetReason()})
-		if err == nil {
-			s.deleted()
-		}
-		return err
-	})
+	session, err := s.order(ctx, deed{access.ActionDelete, r.GetSessionId(), r.GetReason()})
 	return &recfleetv1.DeleteSessionResponse{Session: session}, err
 }
 

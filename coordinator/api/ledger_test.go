@@ -44,12 +44,17 @@ var (
 
 		recfleetv1.EnrollmentService_RevokeEnrollment_FullMethodName:    &recfleetv1.RevokeEnrollmentRequest{EnrollmentId: "a"},
 		recfleetv1.EnrollmentService_RevokeEnrolledAgent_FullMethodName: &recfleetv1.RevokeEnrolledAgentRequest{AgentId: "a"},
+
+		recfleetv1.AccessService_RevokeToken_FullMethodName:    &recfleetv1.RevokeTokenRequest{TokenId: strings.Repeat("e", 26)},
+		recfleetv1.ApprovalService_ApproveOrder_FullMethodName: &recfleetv1.ApproveOrderRequest{ApprovalId: strings.Repeat("e", 26)},
+		recfleetv1.ApprovalService_RefuseOrder_FullMethodName:  &recfleetv1.RefuseOrderRequest{ApprovalId: strings.Repeat("e", 26)},
 	}
 	// creations make something anew, which is then there.
 	creations = map[string]proto.Message{
 		recfleetv1.EnrollmentService_CreateEnrollment_FullMethodName: &recfleetv1.CreateEnrollmentRequest{
 			Stacks: []string{"*"}, ExpireTime: timestamppb.New(time.Now().Add(time.Hour)),
 		},
+		recfleetv1.AccessService_CreateToken_FullMethodName: &recfleetv1.CreateTokenRequest{Name: "nightly"},
 	}
 	// joining is what agents call that nobody knows yet; the audit has those that were admitted.
 	joining = map[string]bool{
@@ -57,7 +62,10 @@ var (
 		recfleetv1.EnrollmentService_Enroll_FullMethodName:           true,
 		recfleetv1.EnrollmentService_RenewCertificate_FullMethodName: true,
 	}
-	reads = []string{"List", "Get", "Watch", "Test", "Download", "Verify"}
+	actions = map[string]string{
+		recfleetv1.EnrollmentService_CreateEnrollment_FullMethodName: "enrollment.create", recfleetv1.AccessService_CreateToken_FullMethodName: "token.create",
+	}
+	reads = []string{"List", "Get", "Watch", "Test", "Download", "Verify", "Who"}
 )
 
 // Whoever adds a call that changes something finds here that it must be audited.
@@ -95,7 +103,7 @@ func TestEveryOrderIsAuditedFirst(t *testing.T) {
 			err = f.conn.Invoke(admin(t), name, request, newAnswer(t, service, m.Name))
 			if creates {
 				records, _, listErr := f.catalog.ListAudit(t.Context(), catalog.AuditFilter{}, 1, "")
-				if err != nil || listErr != nil || len(records) != 1 || records[0].Result != "ok" || records[0].Who != "admin" || records[0].Action != "enrollment.create" {
+				if err != nil || listErr != nil || len(records) != 1 || records[0].Result != "ok" || records[0].Who != "admin" || records[0].Action != actions[name] {
 					t.Errorf("%s: %v, written down as %+v, %v", name, err, records, listErr)
 				}
 				continue

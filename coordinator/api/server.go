@@ -130,18 +130,21 @@ func NewServer(cfg Config) (*grpc.Server, error) {
 		book.audit = cfg.Audit
 	}
 	book.viewings = viewing.New(book.audit, time.Now)
-	recfleetv1.RegisterSessionServiceServer(s, &sessionService{
+	if cfg.Book == nil {
+		cfg.Book = func() *access.Book { return nil }
+	}
+	people := &sessionService{
 		catalog: cfg.Catalog, sessions: cfg.Sessions, location: cfg.Location, ledger: book, logger: cfg.Logger, deleted: cfg.Deleted, closing: cfg.Closing,
-	})
+		book: cfg.Book,
+	}
+	recfleetv1.RegisterSessionServiceServer(s, people)
+	recfleetv1.RegisterApprovalServiceServer(s, &approvalService{sessions: people})
 	recfleetv1.RegisterRecordingServiceServer(s, &recordingService{
 		catalog: cfg.Catalog, store: cfg.Store, location: cfg.Location, ledger: book, logger: cfg.Logger, publicKey: cfg.PublicKey, wanted: cfg.Board.Want,
 	})
 	recfleetv1.RegisterJobServiceServer(s, &jobService{catalog: cfg.Catalog, board: cfg.Board, ledger: book, logger: cfg.Logger})
 	recfleetv1.RegisterFleetServiceServer(s, &fleetService{catalog: cfg.Catalog, board: cfg.Board, ledger: book, logger: cfg.Logger})
 	recfleetv1.RegisterAuditServiceServer(s, &auditService{catalog: cfg.Catalog, heads: cfg.Heads})
-	if cfg.Book == nil {
-		cfg.Book = func() *access.Book { return nil }
-	}
 	recfleetv1.RegisterAccessServiceServer(s, &accessService{catalog: cfg.Catalog, book: cfg.Book, signIn: cfg.SignIn, ledger: book, logger: cfg.Logger})
 	recfleetv1.RegisterAgentServiceServer(s, &agentService{sessions: cfg.Sessions, owners: newOwners(cfg.Catalog), heard: cfg.Heard})
 	recfleetv1.RegisterEnrollmentServiceServer(s, &enrollmentService{enroll: cfg.Enroll, catalog: cfg.Catalog, ledger: book})

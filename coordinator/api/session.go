@@ -28,7 +28,8 @@ type sessionService struct {
 	location object.Location
 	ledger   ledger
 	logger   hclog.Logger
-	deleted  func()          // a deletion was ordered
+	deleted  func() // a deletion was ordered
+	book     func() *access.Book
 	closing  <-chan struct{} // the server ends
 	watches  watches
 }

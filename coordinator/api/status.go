@@ -33,6 +33,7 @@ func toStatus(err error) (_ error, told bool) {
 	var field *fieldError
 	var excluded *sessions.NotRecorded
 	var filter *catalog.FilterError
+	var pending *pendingError
 	code := codes.Unavailable
 	switch {
 	case err == nil:
@@ -41,6 +42,8 @@ func toStatus(err error) (_ error, told bool) {
 		return status.Error(codes.Unavailable, "the bus is not available; try again"), false
 	case errors.Is(err, object.ErrUnavailable):
 		return status.Error(codes.Unavailable, "the archive is not available; try again"), false
+	case errors.As(err, &pending):
+		return approvalNeeded(pending), true
 	case errors.As(err, &excluded):
 		return notRecorded(excluded), true
 	case errors.As(err, &field), errors.As(err, &filter):
