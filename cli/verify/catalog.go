@@ -74,7 +74,20 @@ func agreeSegment(g manifest.Segment, c *recfleetv1.Segment, p *problems) {
 		p.add(Catalog, g.Number, "its object has %d bytes, in the manifest %d", r.GetBytes(), o.Bytes)
 	case r.GetFrameCount() != o.Frames || int(r.GetWidth()) != o.Width || int(r.GetHeight()) != o.Height:
 		p.add(Catalog, g.Number, "its object's frames or size are others than in the manifest")
+	case !sameThumbnails(r.GetThumbnails(), o.Thumbnails):
+		p.add(Catalog, g.Number, "its thumbnails are others than in the manifest")
 	}
+}
+
+// sameThumbnails compares keys, sizes and hashes.
+func sameThumbnails(c *recfleetv1.Thumbnails, m *manifest.Thumbnails) bool {
+	if c == nil || m == nil {
+		return c == nil && m == nil
+	}
+	same := func(o *recfleetv1.ArchivedObject, f manifest.File) bool {
+		return o.GetObjectKey() == f.Key && o.GetBytes() == f.Bytes && hex.EncodeToString(o.GetSha256()) == f.SHA256
+	}
+	return same(c.GetSprite(), m.Sprite) && same(c.GetIndex(), m.Index)
 }
 
 func agreeGaps(m manifest.Manifest, s *recfleetv1.Session, p *problems) {

@@ -1,6 +1,7 @@
 package verify_test
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/x509"
 	"encoding/base64"
@@ -48,6 +49,9 @@ func sound() manifest.Manifest {
 			Object: &manifest.Object{
 				Key: fmt.Sprintf("k/video-%06d.mp4", n+1), Bytes: 10, SHA256: strings.Repeat("0", 64), Width: 642, Height: 480,
 				Frames: int64(5 * (s.to - s.from)), DurationSeconds: s.to - s.from,
+				Thumbnails: &manifest.Thumbnails{
+					Sprite: manifest.File{Key: "x.jpg", Bytes: 5, SHA256: strings.Repeat("ab", 32)}, Index: manifest.File{Key: "x.vtt", Bytes: 6, SHA256: strings.Repeat("cd", 32)},
+				},
 			},
 		}
 		if n == 2 {
@@ -71,6 +75,10 @@ func told(m manifest.Manifest) *recfleetv1.Session {
 			EndTime: timestamppb.New(g.End), Width: int32(g.Width), Height: int32(g.Height), FrameCount: g.Frames, ChunkCount: int32(g.Chunks), CapturedBytes: g.CapturedBytes,
 			Recording: &recfleetv1.Recording{
 				ObjectKey: g.Object.Key, Bytes: g.Object.Bytes, Sha256: sum, FrameCount: g.Object.Frames, Width: int32(g.Object.Width), Height: int32(g.Object.Height),
+				Thumbnails: &recfleetv1.Thumbnails{
+					Sprite: &recfleetv1.ArchivedObject{ObjectKey: "x.jpg", Bytes: 5, Sha256: bytes.Repeat([]byte{0xab}, 32)},
+					Index:  &recfleetv1.ArchivedObject{ObjectKey: "x.vtt", Bytes: 6, Sha256: bytes.Repeat([]byte{0xcd}, 32)},
+				},
 			},
 		})
 	}
@@ -206,6 +214,9 @@ func TestDisagreementsAreFound(t *testing.T) {
 		"key":        {func(s *recfleetv1.Session) { s.Segments[1].Recording.ObjectKey = "x" }, 2, `"x"`},
 		"no object":  {func(s *recfleetv1.Session) { s.Segments[1].Recording = nil }, 2, "only one"},
 		"mp4 frames": {func(s *recfleetv1.Session) { s.Segments[1].Recording.FrameCount = 3 }, 2, "object's frames"},
+		"sprite":     {func(s *recfleetv1.Session) { s.Segments[1].Recording.Thumbnails.Sprite.Sha256[1] = 1 }, 2, "thumbnails"},
+		"index":      {func(s *recfleetv1.Session) { s.Segments[1].Recording.Thumbnails.Index.ObjectKey = "y.vtt" }, 2, "thumbnails"},
+		"thumbnails": {func(s *recfleetv1.Session) { s.Segments[1].Recording.Thumbnails = nil }, 2, "thumbnails"},
 		"no gap":     {func(s *recfleetv1.Session) { s.Gaps = nil }, 0, "in the manifest alone"},
 		"gap":        {func(s *recfleetv1.Session) { s.Gaps[0].Cause = "other" }, 0, "not in the manifest"},
 	} {

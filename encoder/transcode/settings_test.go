@@ -1,6 +1,7 @@
 package transcode
 
 import (
+	"bytes"
 	"os"
 	"testing"
 	"time"
@@ -93,6 +94,39 @@ func TestFramesThatComeTooFastAreLeftOut(t *testing.T) {
 		}
 		if db := psnr(f.pix[want[i]/200], 320, 240, got, 320); db < 28 {
 			t.Errorf("frame %d: PSNR %.1f dB", i, db)
+		}
+	}
+}
+
+// Players differ in what they make of edit lists and of sample entries other than avc1.
+func TestTheFileIsPlain(t *testing.T) {
+	f := desktopFilm(t, "typing", 320, 240, 60)
+	cfg := f.config(t)
+	if _, err := Run(t.Context(), cfg, f.next()); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(cfg.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(raw[4:8]) != "ftyp" || !bytes.Contains(raw[:64], []byte("iso5")) {
+		t.Errorf("it begins with %q", raw[:64])
+	}
+	moov := raw[:bytes.Index(raw, []byte("moof"))]
+	if !bytes.Contains(moov, []byte("avc1")) || !bytes.Contains(moov, []byte("avcC")) || bytes.Contains(moov, []byte("edts")) {
+		t.Errorf("its header is %q", moov)
+	}
+	m, err := ffmpeg.Probe(t.Context(), cfg.Path)
+	if err != nil || m.Start != 0 {
+		t.Fatalf("%+v, %v", m, err)
+	}
+	last := time.Duration(0)
+	for _, p := range m.Packets {
+		if p.Key {
+			last = p.At
+		}
+		if p.At-last > 10*time.Second {
+			t.Errorf("frame at %v after a keyframe at %v", p.At, last)
 		}
 	}
 }
