@@ -59,6 +59,13 @@ func newFixture(t *testing.T) *fixture {
 // newFixtureWith writes what people order to another audit log.
 func newFixtureWith(t *testing.T, audit Auditor) *fixture {
 	t.Helper()
+	return newFixtureUnder(t, audit, nil)
+}
+
+// newFixtureUnder has an access file.
+func newFixtureUnder(t *testing.T, audit Auditor, book *access.Book) *fixture {
+	t.Helper()
+	books := func() *access.Book { return book }
 	dir := t.TempDir()
 	store, err := catalog.Open(t.Context(), filepath.Join(dir, "catalog.db"))
 	if err != nil {
@@ -72,10 +79,10 @@ func newFixtureWith(t *testing.T, audit Auditor) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	control := access.New(store, access.Local(identity.Tokens{Admin: "admin"}))
+	control := access.New(store, access.Local(identity.Tokens{Admin: "admin", Agent: "agent", Encoder: "encoder"}), access.Made(store, books, time.Now))
 	board := jobs.New(jobs.Config{Catalog: store, Archive: archive, Lease: time.Minute, Ended: func() {}, Logger: hclog.NewNullLogger()})
 	server, err := NewServer(Config{
-		Catalog: store, Board: board, Grants: absentBus{}, Store: archive, Location: location, Access: control, Credentials: insecure.NewCredentials(),
+		Catalog: store, Board: board, Grants: absentBus{}, Store: archive, Location: location, Access: control, Book: books, Credentials: insecure.NewCredentials(),
 		Lease: time.Minute, Audit: audit, Deleted: func() {}, Heard: func(catalog.Beat) {}, Logger: hclog.NewNullLogger(),
 		Sessions: sessions.New(sessions.Config{
 			Catalog: store, Bus: absentBus{}, Settings: sessions.Settings{FrameRate: 5, SegmentLength: time.Minute, Template: location.Template},

@@ -189,7 +189,7 @@ func (f *fixture) finished(t *testing.T, id string) {
 	ctx, start := t.Context(), time.Now().Add(-time.Minute)
 	at := func(s int) time.Time { return start.Add(time.Duration(s) * time.Second) }
 	_, _, err := f.catalog.CreateSession(ctx, catalog.Session{
-		ID: id, RequestID: id, ArchivePrefix: id + "/", FrameRate: 5, Start: start, Created: start, LastSegment: catalog.Unknown,
+		ID: id, RequestID: id, Stack: "stack-" + id, ArchivePrefix: id + "/", FrameRate: 5, Start: start, Created: start, LastSegment: catalog.Unknown,
 	})
 	seal := catalog.Seal{Segment: 1, Epoch: 1, Start: at(1), End: at(3), Width: 4, Height: 4, Frames: 10, Chunks: 1, Bytes: 9}
 	err = errors.Join(err, f.catalog.MarkRecording(ctx, id), f.catalog.AddSegment(ctx, catalog.Segment{Session: id, SealedBy: catalog.PartyCoordinator, Seal: seal}, start),
