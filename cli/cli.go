@@ -76,7 +76,7 @@ func (p Program) Run(ctx context.Context) int {
 	root.PersistentFlags().DurationVar(&a.timeout, "timeout", 30*time.Second, "longest wait for one answer of the coordinator")
 	_ = root.RegisterFlagCompletionFunc("context", a.completeContext)
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(a.sessions(), a.recordings(), a.jobs(), a.encoders(), a.agents(), a.enrollments(), a.policy(), a.audit(), a.approvals(), a.tokens(), a.whoami(), a.login(), a.logout(), a.contexts())
+	root.AddCommand(a.sessions(), a.recordings(), a.jobs(), a.encoders(), a.agents(), a.enrollments(), a.policy(), a.audit(), a.archive(), a.approvals(), a.tokens(), a.whoami(), a.login(), a.logout(), a.contexts())
 	root.SetArgs(p.Args)
 	root.SetOut(p.Stdout)
 	root.SetErr(p.Stderr)

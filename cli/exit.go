@@ -30,6 +30,11 @@ type notFoundError struct{ error }
 
 func (n notFoundError) Unwrap() error { return n.error }
 
+// unreachable is about an archive that is asked directly.
+type unreachable struct{ error }
+
+func (u unreachable) Unwrap() error { return u.error }
+
 // exitCode says what kind of error it is.
 func exitCode(err error) int {
 	if errors.As(err, new(usageError)) {
@@ -41,7 +46,7 @@ func exitCode(err error) int {
 	if errors.As(err, new(deniedError)) {
 		return exitDenied
 	}
-	if errors.Is(err, context.DeadlineExceeded) {
+	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, new(unreachable)) {
 		return exitUnavailable
 	}
 	switch code(err) {

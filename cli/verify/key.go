@@ -53,6 +53,36 @@ func ParseKey(raw []byte) (ed25519.PublicKey, error) {
 	return nil, errors.New("it holds no Ed25519 public key in PEM, hexadecimal or base64")
 }
 
+// ParseKeys reads a file of Ed25519 public keys: PEM blocks one after the other, with any lines between them, or one key a line in
+// hexadecimal or base64, where empty lines and those that begin with # or SHA256: are passed over.
+func ParseKeys(raw []byte) (keys []ed25519.PublicKey, err error) {
+	if block, _ := pem.Decode(raw); block != nil {
+		for block, rest := pem.Decode(raw); block != nil; block, rest = pem.Decode(rest) {
+			key, err := ParseKey(pem.EncodeToMemory(block))
+			if err != nil {
+				return nil, err
+			}
+			keys = append(keys, key)
+		}
+		return keys, nil
+	}
+	for line := range strings.Lines(string(raw)) {
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' || strings.HasPrefix(line, fingerprintPrefix) {
+			continue
+		}
+		key, err := ParseKey([]byte(line))
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, key)
+	}
+	if len(keys) == 0 {
+		return nil, errors.New("it holds no public key")
+	}
+	return keys, nil
+}
+
 // Signed returns what is wrong with a manifest's signature, given the key that the coordinator signs with now. With want, a
 // fingerprint, that key must be the one it names.
 func Signed(raw, signature []byte, key ed25519.PublicKey, want string) []Problem {

@@ -195,7 +195,10 @@ func (f *Finish) archiveDocuments(ctx context.Context, d catalog.Detail, state c
 	if err != nil {
 		return fmt.Errorf("write %s: %w", manifest.MetadataName, err)
 	}
-	list, err := manifestOf(d, state, reason).Encode()
+	m := manifestOf(d, state, reason)
+	aboutSum := sha256.Sum256(about)
+	m.Documents = []manifest.Document{{Name: manifest.MetadataName, Bytes: int64(len(about)), SHA256: hex.EncodeToString(aboutSum[:])}}
+	list, err := m.Encode()
 	if err != nil {
 		return err
 	}

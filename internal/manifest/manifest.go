@@ -38,6 +38,15 @@ type Manifest struct {
 	Epochs   []Epoch   `json:"epochs"`
 	Segments []Segment `json:"segments"`
 	Gaps     []Gap     `json:"gaps"`
+	// Documents are what lies beside the mp4s and was there before the manifest.
+	Documents []Document `json:"documents,omitempty"`
+}
+
+// Document is a file in the session's folder.
+type Document struct {
+	Name   string `json:"name"`
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"`
 }
 
 // Session is what the manifest says of the session as a whole.

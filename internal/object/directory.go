@@ -39,14 +39,19 @@ type directory struct {
 }
 
 func openDirectory(ctx context.Context, dir string, cfg Config) (*directory, error) {
-	if err := os.MkdirAll(dir, dirMode); err != nil {
-		return nil, unavailable(err)
+	if !cfg.ReadOnly {
+		if err := os.MkdirAll(dir, dirMode); err != nil {
+			return nil, unavailable(err)
+		}
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, unavailable(err)
 	}
 	d := &directory{root: root, log: cfg.Logger}
+	if cfg.ReadOnly {
+		return d, nil
+	}
 	if err := root.MkdirAll(tempDir, dirMode); err != nil {
 		return nil, errors.Join(unavailable(err), root.Close())
 	}

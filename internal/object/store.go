@@ -119,6 +119,9 @@ type Config struct {
 	// TempAge is the age from which Open removes the temporary files of writers that died; default 24 h. It must be
 	// well above the longest Put. Directory only.
 	TempAge time.Duration
+	// ReadOnly opens a directory that is there as it is and writes nothing to it, which Put and Delete are not to be called then.
+	// Directory only.
+	ReadOnly bool
 	// Attempts is how often one request is tried at most, with growing pauses of random length; default 5. S3 only.
 	Attempts int
 	// MaxPause is the longest pause between two tries; default 20 s. S3 only.
