@@ -262,3 +262,23 @@ func TestARemovedManifestIsToldOf(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 }
+
+// The chain goes on over a change of the key; each digest is signed with the key of its time.
+func TestTheChainGoesOnUnderAnotherKey(t *testing.T) {
+	f := newFixture(t)
+	day := evidence.DayOf(f.now)
+	f.note(t, "a")
+	f.now = day.Next().Start().Add(time.Hour)
+	f.step(t)
+	_, raw := f.told(t, day)
+	var err error
+	if _, f.key, err = ed25519.GenerateKey(nil); err != nil {
+		t.Fatal(err)
+	}
+	f.Digest = f.coordinator(f.archive)
+	f.now = f.now.AddDate(0, 0, 1)
+	f.step(t)
+	if d, _ := f.told(t, day.Next()); d.Number != 2 || d.Previous != chunk.Sum(raw).String() {
+		t.Errorf("%+v", d)
+	}
+}
