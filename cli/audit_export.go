@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/csv"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
@@ -74,8 +73,14 @@ func (a *app) exportAudit() *cobra.Command {
 
 // jsonLines writes records as evidence has them.
 func jsonLines(out io.Writer) (put func(evidence.Record) error, flush func() error) {
-	to := json.NewEncoder(out)
-	return func(r evidence.Record) error { return to.Encode(r) }, func() error { return nil }
+	return func(r evidence.Record) error {
+		line, err := marshal(r, "")
+		if err != nil {
+			return err
+		}
+		_, err = out.Write(line)
+		return err
+	}, func() error { return nil }
 }
 
 // csvLines writes records for a spreadsheet.

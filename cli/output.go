@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -62,7 +64,7 @@ func (a *app) print(answer any, table func(*tables)) error {
 		return err
 	}
 	if a.out == asYAML {
-		if raw, err = yaml.JSONToYAML(raw); err != nil {
+		if raw, err = yamlOf(raw); err != nil {
 			return fmt.Errorf("write yaml: %w", err)
 		}
 	}
@@ -102,6 +104,35 @@ func marshal(answer any, indent string) ([]byte, error) {
 		}
 	}
 	return []byte(escaped.String() + "\n"), nil
+}
+
+// yamlOf turns JSON that marshal wrote into YAML in which nothing is but what a terminal shows. The library knows of neither
+// half of a surrogate pair and takes the signs that turn writing round for letters. So each character that was escaped goes
+// through it as a mark, which it can only write as an escape between double quotes, with the character's number behind it.
+// Backslashes go that way, too: those that come out are the library's own.
+func yamlOf(raw []byte) ([]byte, error) {
+	marked := regexp.MustCompile(`\\u[dD][89abAB]..\\u....|\\u....|\\\\`).ReplaceAllStringFunc(string(raw), func(escaped string) string {
+		var text string
+		if err := json.Unmarshal([]byte(`"`+escaped+`"`), &text); err != nil || utf8.RuneCountInString(text) != 1 {
+			return escaped
+		}
+		r, _ := utf8.DecodeRuneInString(text)
+		return fmt.Sprintf(`\u0001%08x`, r)
+	})
+	out, err := yaml.JSONToYAML([]byte(marked))
+	if err != nil {
+		return nil, err
+	}
+	return regexp.MustCompile(`\\x01[0-9a-f]{8}`).ReplaceAllFunc(out, func(mark []byte) []byte {
+		switch number := mark[len(`\x01`):]; {
+		case string(number) == "0000005c":
+			return []byte(`\\`)
+		case bytes.HasPrefix(number, []byte("0000")):
+			return append([]byte(`\u`), number[4:]...)
+		default:
+			return append([]byte(`\U`), number...)
+		}
+	}), nil
 }
 
 // escape makes text visible: control characters, invisible ones and those that turn the direction of writing become

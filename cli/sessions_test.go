@@ -143,7 +143,7 @@ func TestHostileNamesAreEscaped(t *testing.T) {
 				t.Errorf("%v: %q came through in %q", args, bad, stdout)
 			}
 		}
-		if !strings.Contains(strings.Join(args, " "), "yaml") && strings.Contains(stdout, "\u202e") {
+		if strings.Contains(stdout, "\u202e") {
 			t.Errorf("%v: the direction of writing is turned", args)
 		}
 	}

@@ -9,7 +9,7 @@ set -euo pipefail
 recorder=(ffmpeg)
 # A desktop that can be resized, with programs on it.
 desktop=(tigervnc-standalone-server xauth x11-utils x11-xserver-utils x11-apps xterm openbox fonts-dejavu-core procps)
-# A program as people use it all day, to measure with.
+# A program as people use it all day, to measure with, and to see what pages do to one.
 browser=(chromium)
 # A C compiler for the race detector.
 compiler=(gcc libc6-dev)
@@ -24,7 +24,7 @@ bus=(dbus-daemon)
 
 case "${1-}" in
 demo) packages=("${recorder[@]}" "${desktop[@]}") ;;
-test) packages=("${recorder[@]}" "${desktop[@]}" "${compiler[@]}" "${database[@]}" "${network[@]}" "${bus[@]}" "${screens[@]}") ;;
+test) packages=("${recorder[@]}" "${desktop[@]}" "${compiler[@]}" "${database[@]}" "${network[@]}" "${bus[@]}" "${screens[@]}" "${browser[@]}") ;;
 bench) packages=("${recorder[@]}" "${desktop[@]}" "${database[@]}" "${browser[@]}") ;;
 *)
 	echo "usage: tools/packages.sh demo|test|bench" >&2

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	maxURL  = 8 << 10
+	maxURL   = 8 << 10
 	maxBody  = 16 << 10
 	bodyTime = 15 * time.Second
 	// stallTime is how long a browser may take nothing of an answer.

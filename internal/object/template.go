@@ -176,7 +176,7 @@ func (t Template) Expand(vars map[string]string) (string, error) {
 }
 
 // safeValue makes a value fit for a part of a key's segment: 1 to maxValueBytes kept bytes that neither start nor end
-// with a dot. Two different values give two different results unless 64 bits of their SHA-256 agree.
+// with a dot and do not start with a dash. Two different values give two different results unless 64 bits of their SHA-256 agree.
 func safeValue(value string) string {
 	if value == "" {
 		return noValue
@@ -187,7 +187,7 @@ func safeValue(value string) string {
 			safe[i] = '_'
 		}
 	}
-	if safe[0] == '.' {
+	if safe[0] == '.' || safe[0] == '-' { // a name that begins so is hidden, or an option to whoever lists a folder
 		safe[0] = '_'
 	}
 	if last := len(safe) - 1; safe[last] == '.' {
