@@ -2,7 +2,7 @@
 // tables, JSON or YAML come back.
 //
 // What always holds: names that came from elsewhere reach a terminal only with their control characters escaped; every call
-// has a deadline, but for a watch; an error is one line on stderr, and the exit code says its kind; a token is never printed.
+// has a deadline, but for a watch; an error is one line on stderr, and the exit code says its kind; a token is never printed, but a new one to whoever has made it.
 package cli
 
 import (
