@@ -61,6 +61,7 @@ var contract = map[string]func(t *testing.T, open opener){
 	"pools are kept apart":                testPools,
 	"jobs are listed by page":             testListJobs,
 	"audit records stay":                  testAudit,
+	"digests tell once":                   testDigests,
 	"changes at once end each for itself": testAtOnce,
 	"texts may be odd":                    testOddTexts,
 	"coordinators share the jobs":         testSharedLeases,
