@@ -38,7 +38,7 @@ func TestExampleDecides(t *testing.T) {
 	eighteen, twentyThree := 18, 23
 	base := policy.Decision{
 		Hash: p.Hash(), Version: "2026-09", Record: true, Mode: policy.ModeStrict, FrameRate: 5, SegmentLength: 5 * time.Minute,
-		Encode: policy.Encode{Preset: "medium", CRF: &twentyThree}, Retention: 90 * 24 * time.Hour, Notice: "This session is being recorded.",
+		Encode: policy.Encode{Preset: "fast", CRF: &twentyThree}, Retention: 90 * 24 * time.Hour, Notice: "This session is being recorded.",
 		Enforce: policy.EnforceExpireSession,
 	}
 	with := func(change func(*policy.Decision)) policy.Decision {
