@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -24,6 +25,8 @@ const (
 	tries    = 5
 	pageSize = 50
 	maxPages = 1000
+	// tryTimeout bounds one try.
+	tryTimeout = 30 * time.Second
 )
 
 // Client speaks to AppStream in one region. It is safe for concurrent use.
@@ -52,6 +55,9 @@ func dial(ctx context.Context, region, endpoint string, maxBackoff time.Duration
 		if endpoint != "" {
 			o.BaseEndpoint = &endpoint
 		}
+		o.HTTPClient = &http.Client{Timeout: tryTimeout, CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse // credentials follow nobody
+		}}
 	})}, nil
 }
 
