@@ -37,6 +37,20 @@ type downloader struct {
 	entire bool
 }
 
+// source is an object of the archive as the catalog describes it.
+type source struct {
+	session string
+	segment int32
+	file    recfleetv1.RecordingFile
+	key     string
+	bytes   int64
+	sha256  []byte
+}
+
+func videoOf(r *recfleetv1.Recording) source {
+	return source{session: r.GetSessionId(), segment: r.GetSegment(), key: r.GetObjectKey(), bytes: r.GetBytes(), sha256: r.GetSha256()}
+}
+
 // download fetches one mp4 unless it is there already, and says where it is. The bytes come into a .part file, which a
 // later try goes on with; it gets its name when it is whole, checked and on disk.
 func (d *downloader) download(ctx context.Context, r *recfleetv1.Recording) (path string, fetched bool, err error) {
@@ -52,7 +66,7 @@ func (d *downloader) download(ctx context.Context, r *recfleetv1.Recording) (pat
 		return path, false, usageError{err}
 	}
 	defer f.Close()
-	if err := d.fill(ctx, f, r); err != nil {
+	if err := d.fill(ctx, f, videoOf(r)); err != nil {
 		return path, false, fmt.Errorf("download %s: %w", path, err)
 	}
 	if err := publish(f, part, path); err != nil {
@@ -90,14 +104,14 @@ func (d *downloader) present(path string, r *recfleetv1.Recording) (bool, error)
 }
 
 // fill makes f the whole mp4. Should what f holds from an earlier try turn out wrong, it starts from nothing, once.
-func (d *downloader) fill(ctx context.Context, f *os.File, r *recfleetv1.Recording) error {
+func (d *downloader) fill(ctx context.Context, f *os.File, from source) error {
 	for resumed := true; ; resumed = false {
 		sum := sha256.New()
 		done, err := io.Copy(sum, f)
 		if err != nil {
 			return err
 		}
-		if done > r.GetBytes() {
+		if done > from.bytes {
 			done = 0
 		}
 		if done == 0 {
@@ -105,17 +119,17 @@ func (d *downloader) fill(ctx context.Context, f *os.File, r *recfleetv1.Recordi
 				return err
 			}
 		}
-		from := done
-		if err := d.stream(ctx, f, sum, done, r); err != nil {
+		begun := done
+		if err := d.stream(ctx, f, sum, done, from); err != nil {
 			return err
 		}
-		if bytes.Equal(sum.Sum(nil), r.GetSha256()) {
+		if bytes.Equal(sum.Sum(nil), from.sha256) {
 			return nil
 		}
 		if err := restart(f, sum); err != nil {
 			return err
 		}
-		if !resumed || from == 0 {
+		if !resumed || begun == 0 {
 			return errors.New("its SHA-256 is not the one in the catalog")
 		}
 	}
@@ -131,20 +145,20 @@ func restart(f *os.File, sum hash.Hash) error {
 }
 
 // stream appends from offset done to the end, and goes on after a break.
-func (d *downloader) stream(ctx context.Context, f io.Writer, sum io.Writer, done int64, r *recfleetv1.Recording) error {
-	bar := d.bar(fmt.Sprintf("segment %d", r.GetSegment()), r.GetBytes(), done)
+func (d *downloader) stream(ctx context.Context, f io.Writer, sum io.Writer, done int64, from source) error {
+	bar := d.bar(fmt.Sprintf("segment %d", from.segment), from.bytes, done)
 	defer bar.Close()
 	to := io.MultiWriter(f, sum, bar)
-	for tries := 1; done < r.GetBytes(); tries++ {
-		n, err := d.once(ctx, to, done, r)
+	for tries := 1; done < from.bytes; tries++ {
+		n, err := d.once(ctx, to, done, from)
 		if done += n; n > 0 {
 			tries = 1
 		}
 		var local *localError
 		switch code := code(err); {
-		case err == nil && done < r.GetBytes() && tries < downloadTries: // ended early: go on
-		case err == nil && done < r.GetBytes():
-			return &sizeError{fmt.Errorf("it ended after %d of %d bytes", done, r.GetBytes())}
+		case err == nil && done < from.bytes && tries < downloadTries: // ended early: go on
+		case err == nil && done < from.bytes:
+			return &sizeError{fmt.Errorf("it ended after %d of %d bytes", done, from.bytes)}
 		case err == nil:
 			return nil
 		case ctx.Err() != nil:
@@ -173,7 +187,7 @@ func (l *localError) Unwrap() error { return l.error }
 type sizeError struct{ error }
 
 // once makes one call and returns how many bytes it brought.
-func (d *downloader) once(ctx context.Context, to io.Writer, offset int64, r *recfleetv1.Recording) (n int64, err error) {
+func (d *downloader) once(ctx context.Context, to io.Writer, offset int64, from source) (n int64, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	idle := time.AfterFunc(d.idle, func() { cancel(context.DeadlineExceeded) })
@@ -185,7 +199,7 @@ func (d *downloader) once(ctx context.Context, to io.Writer, offset int64, r *re
 		return n, failed(err, "receive")
 	}
 	call, err := d.client.DownloadRecording(ctx, &recfleetv1.DownloadRecordingRequest{
-		SessionId: r.GetSessionId(), Segment: r.GetSegment(), Offset: offset, Reason: d.reason, EntireSession: d.entire,
+		SessionId: from.session, Segment: from.segment, File: from.file, Offset: offset, Reason: d.reason, EntireSession: d.entire,
 	})
 	if err != nil {
 		return fail(err)
@@ -199,8 +213,8 @@ func (d *downloader) once(ctx context.Context, to io.Writer, offset int64, r *re
 			return fail(err)
 		}
 		idle.Reset(d.idle)
-		if offset+n+int64(len(m.GetData())) > r.GetBytes() {
-			return n, &localError{&sizeError{fmt.Errorf("more than its %d bytes came", r.GetBytes())}}
+		if offset+n+int64(len(m.GetData())) > from.bytes {
+			return n, &localError{&sizeError{fmt.Errorf("more than its %d bytes came", from.bytes)}}
 		}
 		if _, err := to.Write(m.GetData()); err != nil {
 			return n, &localError{err}

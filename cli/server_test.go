@@ -40,6 +40,7 @@ type service struct {
 	mu       sync.Mutex
 	sessions []*recfleetv1.Session
 	files    map[int32][]byte
+	beside   map[recfleetv1.RecordingFile][]byte // the thumbnails of every mp4 that has any
 	lists    []*recfleetv1.ListSessionsRequest
 	stops    []*recfleetv1.StopSessionRequest
 	offsets  []int64
@@ -137,6 +138,9 @@ func (s *service) DownloadRecording(r *recfleetv1.DownloadRecordingRequest, stre
 	}
 	s.mu.Lock()
 	data, tamper, n := s.files[r.GetSegment()], s.tamper, len(s.offsets)
+	if r.GetFile() != recfleetv1.RecordingFile_RECORDING_FILE_UNSPECIFIED {
+		data = s.beside[r.GetFile()]
+	}
 	s.offsets = append(s.offsets, r.GetOffset())
 	s.mu.Unlock()
 	data = bytes.Clone(data[r.GetOffset():])

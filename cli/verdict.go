@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -49,7 +50,7 @@ func (a *app) verifyRecordings() *cobra.Command {
 	var pin, reason string
 	c := &cobra.Command{
 		Use: "verify SESSION", Short: "Read all of a session's recordings and prove that nothing is missing or altered",
-		Long: `Read every mp4 of a session to its end, keeping nothing, and check
+		Long: `Read every mp4 of a session and its thumbnails to their end, keeping nothing, and check
 - each one's size and SHA-256 against the manifest and the catalog,
 - the manifest's signature, and with --public-key that it is of the key expected,
 - that segments and epochs follow on each other and the hash chain runs through them,
@@ -182,15 +183,17 @@ func judgeManifest(answer *recfleetv1.GetManifestResponse, s *recfleetv1.Session
 
 // readObjects reads every object that catalog or manifest name.
 func (a *app) readObjects(ctx context.Context, client recfleetv1.RecordingServiceClient, s *recfleetv1.Session, m manifest.Manifest, reason string, v *verdict) error {
-	expected := map[int]*manifest.Object{}
-	for _, g := range m.Segments {
-		expected[g.Number] = g.Object
-	}
+	named := filesOf(m)
 	var total int64
 	known := map[int]bool{}
 	for _, g := range s.GetSegments() {
-		total += g.GetRecording().GetBytes()
 		known[int(g.GetNumber())] = g.GetRecording() != nil
+		if g.GetRecording() == nil {
+			continue
+		}
+		for _, from := range sourcesOf(g.GetRecording()) {
+			total += from.bytes
+		}
 	}
 	for _, g := range m.Segments {
 		if g.Object != nil && !known[g.Number] {
@@ -205,20 +208,52 @@ func (a *app) readObjects(ctx context.Context, client recfleetv1.RecordingServic
 		if g.GetRecording() == nil {
 			continue
 		}
-		o, problem, err := d.examine(ctx, g.GetRecording(), expected[int(g.GetNumber())])
-		if err != nil {
-			return err
-		}
-		v.Objects = append(v.Objects, o)
-		if problem == nil {
-			continue
-		}
-		v.Problems = append(v.Problems, *problem)
-		if problem.Kind == verify.Unreadable && len(v.Objects) == 1 && m.Format == "" {
-			return nil // neither the manifest nor the first object: the archive is away
+		for _, from := range sourcesOf(g.GetRecording()) {
+			o, problem, err := d.examine(ctx, from, named[from.key])
+			if err != nil {
+				return err
+			}
+			v.Objects = append(v.Objects, o)
+			if problem == nil {
+				continue
+			}
+			v.Problems = append(v.Problems, *problem)
+			if problem.Kind == verify.Unreadable && len(v.Objects) == 1 && m.Format == "" {
+				return nil // neither the manifest nor the first object: the archive is away
+			}
 		}
 	}
 	return nil
+}
+
+// sourcesOf returns the objects of a recording.
+func sourcesOf(r *recfleetv1.Recording) []source {
+	video := videoOf(r)
+	all := []source{video}
+	for file, o := range map[recfleetv1.RecordingFile]*recfleetv1.ArchivedObject{
+		recfleetv1.RecordingFile_RECORDING_FILE_SPRITE: r.GetThumbnails().GetSprite(),
+		recfleetv1.RecordingFile_RECORDING_FILE_INDEX:  r.GetThumbnails().GetIndex(),
+	} {
+		if o != nil {
+			all = append(all, source{video.session, video.segment, file, o.GetObjectKey(), o.GetBytes(), o.GetSha256()})
+		}
+	}
+	slices.SortFunc(all, func(a, b source) int { return cmp.Compare(a.file, b.file) })
+	return all
+}
+
+// filesOf returns what a manifest says of every object that belongs to its segments, by key.
+func filesOf(m manifest.Manifest) map[string]*manifest.File {
+	named := map[string]*manifest.File{}
+	for _, g := range m.Segments {
+		if o := g.Object; o != nil {
+			named[o.Key] = &manifest.File{Key: o.Key, Version: o.Version, Bytes: o.Bytes, SHA256: o.SHA256}
+			if t := o.Thumbnails; t != nil {
+				named[t.Sprite.Key], named[t.Index.Key] = &t.Sprite, &t.Index
+			}
+		}
+	}
+	return named
 }
 
 // shared is a bar that lasts longer than one download.
@@ -227,14 +262,14 @@ type shared struct{ io.Writer }
 func (shared) Close() error { return nil }
 
 // examine reads one object. The error is for what would keep it from reading all others too.
-func (d *downloader) examine(ctx context.Context, r *recfleetv1.Recording, expected *manifest.Object) (objectVerdict, *verify.Problem, error) {
-	n := int(r.GetSegment())
-	o := objectVerdict{Segment: n, Key: r.GetObjectKey(), Bytes: r.GetBytes()}
+func (d *downloader) examine(ctx context.Context, from source, expected *manifest.File) (objectVerdict, *verify.Problem, error) {
+	n := int(from.segment)
+	o := objectVerdict{Segment: n, Key: from.key, Bytes: from.bytes}
 	problem := func(kind verify.Kind, format string, args ...any) (objectVerdict, *verify.Problem, error) {
-		return o, &verify.Problem{Kind: kind, Segment: n, Detail: r.GetObjectKey() + " " + fmt.Sprintf(format, args...)}, nil
+		return o, &verify.Problem{Kind: kind, Segment: n, Detail: from.key + " " + fmt.Sprintf(format, args...)}, nil
 	}
 	sum := sha256.New()
-	err := d.stream(ctx, io.Discard, sum, 0, r)
+	err := d.stream(ctx, io.Discard, sum, 0, from)
 	var size *sizeError
 	switch code := code(err); {
 	case ctx.Err() != nil:
@@ -252,8 +287,8 @@ func (d *downloader) examine(ctx context.Context, r *recfleetv1.Recording, expec
 	}
 	o.SHA256 = hex.EncodeToString(sum.Sum(nil))
 	switch {
-	case !bytes.Equal(sum.Sum(nil), r.GetSha256()):
-		return problem(verify.Altered, "has SHA-256 %s, in the catalog %x", o.SHA256, r.GetSha256())
+	case !bytes.Equal(sum.Sum(nil), from.sha256):
+		return problem(verify.Altered, "has SHA-256 %s, in the catalog %x", o.SHA256, from.sha256)
 	case expected != nil && (o.SHA256 != expected.SHA256 || o.Bytes != expected.Bytes):
 		return problem(verify.Altered, "has SHA-256 %s, in the manifest %s", o.SHA256, expected.SHA256)
 	}

@@ -118,6 +118,37 @@ SEGMENT  INTACT  BYTES     SHA-256                                              
 	}
 }
 
+func TestVerifyReadsThumbnails(t *testing.T) {
+	f := newSigned(t)
+	f.beside = map[recfleetv1.RecordingFile][]byte{
+		recfleetv1.RecordingFile_RECORDING_FILE_SPRITE: []byte("jpeg"), recfleetv1.RecordingFile_RECORDING_FILE_INDEX: []byte("WEBVTT"),
+	}
+	archived := func(key string, file recfleetv1.RecordingFile) (*recfleetv1.ArchivedObject, manifest.File) {
+		sum := sha256.Sum256(f.beside[file])
+		size := int64(len(f.beside[file]))
+		return &recfleetv1.ArchivedObject{ObjectKey: key, Bytes: size, Sha256: sum[:]}, manifest.File{Key: key, Bytes: size, SHA256: hex.EncodeToString(sum[:])}
+	}
+	thumbnails, listed := &recfleetv1.Thumbnails{}, &manifest.Thumbnails{}
+	thumbnails.Sprite, listed.Sprite = archived("k/1.jpg", recfleetv1.RecordingFile_RECORDING_FILE_SPRITE)
+	thumbnails.Index, listed.Index = archived("k/1.vtt", recfleetv1.RecordingFile_RECORDING_FILE_INDEX)
+	f.sessions[0].Segments[0].Recording.Thumbnails, f.m.Segments[0].Object.Thumbnails = thumbnails, listed
+	f.sign(t)
+	exit, v, stderr := f.verify(t)
+	if exit != exitOK || !v.Verified || len(v.Objects) != 4 || v.Objects[1].Key != "k/1.jpg" || v.Objects[2].Key != "k/1.vtt" || !v.Objects[2].Intact {
+		t.Errorf("exit %d, stderr %q, %+v", exit, stderr, v)
+	}
+	for file, key := range map[recfleetv1.RecordingFile]string{
+		recfleetv1.RecordingFile_RECORDING_FILE_SPRITE: "k/1.jpg", recfleetv1.RecordingFile_RECORDING_FILE_INDEX: "k/1.vtt",
+	} {
+		f.beside[file][0]++
+		exit, v, stderr = f.verify(t)
+		if exit != exitFailed || len(v.Problems) != 1 || v.Problems[0].Kind != verify.Altered || !strings.HasPrefix(v.Problems[0].Detail, key) {
+			t.Errorf("%s altered: exit %d, stderr %q, %+v", key, exit, stderr, v.Problems)
+		}
+		f.beside[file][0]--
+	}
+}
+
 func TestVerifyPins(t *testing.T) {
 	f := newSigned(t)
 	file := filepath.Join(f.home, "key.hex")

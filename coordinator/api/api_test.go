@@ -288,6 +288,7 @@ func TestWrongFieldsAreNamed(t *testing.T) {
 		{"reason: ", checkStop(&recfleetv1.StopSessionRequest{SessionId: "a", Reason: long})},
 		{"segment: ", checkDownload(&recfleetv1.DownloadRecordingRequest{SessionId: "a"})},
 		{"offset: ", checkDownload(&recfleetv1.DownloadRecordingRequest{SessionId: "a", Segment: 1, Offset: -1})},
+		{"file: ", checkDownload(&recfleetv1.DownloadRecordingRequest{SessionId: "a", Segment: 1, File: 3})},
 	} {
 		got, told := toStatus(c.err)
 		message := status.Convert(got).Message()

@@ -157,6 +157,10 @@ func TestReadsOfEvidenceAreAuditedFirst(t *testing.T) {
 			t.Errorf("download %d: %d bytes, %v", i, n, err)
 		}
 	}
+	sprite := &recfleetv1.DownloadRecordingRequest{SessionId: "a", Segment: 1, File: recfleetv1.RecordingFile_RECORDING_FILE_SPRITE}
+	if _, err := fetch(f, sprite); status.Code(err) != codes.NotFound { // nothing was served, and nothing is written down
+		t.Errorf("thumbnails that there are not: %v", err)
+	}
 	if m, err := recfleetv1.NewRecordingServiceClient(f.conn).GetManifest(admin(t), list); err != nil || string(m.GetManifest()) != "{}" {
 		t.Errorf("%v, %v", m, err)
 	}

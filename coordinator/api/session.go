@@ -119,6 +119,9 @@ const (
 // errNotArchived says that a segment has no mp4 yet, or never.
 var errNotArchived = errors.New("segment is not archived")
 
+// errNoThumbnails says that an mp4 has none.
+var errNoThumbnails = errors.New("recording has no thumbnails")
+
 // ListRecordings returns the mp4s of a session.
 func (s *recordingService) ListRecordings(ctx context.Context, r *recfleetv1.ListRecordingsRequest) (*recfleetv1.ListRecordingsResponse, error) {
 	if err := checkListRecordings(r); err != nil {
@@ -139,7 +142,7 @@ func (s *recordingService) ListRecordings(ctx context.Context, r *recfleetv1.Lis
 	return answer, nil
 }
 
-// DownloadRecording sends one mp4.
+// DownloadRecording sends one mp4 or an object that goes with it.
 func (s *recordingService) DownloadRecording(r *recfleetv1.DownloadRecordingRequest, stream grpc.ServerStreamingServer[recfleetv1.DownloadRecordingResponse]) error {
 	if err := checkDownload(r); err != nil {
 		return err
@@ -153,10 +156,14 @@ func (s *recordingService) DownloadRecording(r *recfleetv1.DownloadRecordingRequ
 		s.wanted(ctx, r.GetSessionId(), int(r.GetSegment()))
 		return errNotArchived
 	}
-	if r.GetOffset() > g.Recording.Bytes {
-		return fmt.Errorf("offset %d of %d bytes: %w", r.GetOffset(), g.Recording.Bytes, object.ErrRange)
+	file := fileOf(g, r.GetFile())
+	if file.Key == "" {
+		return errNoThumbnails
 	}
-	serve := func() error { return s.download(stream, r, g) }
+	if r.GetOffset() > file.Bytes {
+		return fmt.Errorf("offset %d of %d bytes: %w", r.GetOffset(), file.Bytes, object.ErrRange)
+	}
+	serve := func() error { return s.download(stream, r.GetOffset(), g, file) }
 	if r.GetEntireSession() {
 		pieces, err := s.pieces(ctx, g)
 		if err != nil {
@@ -187,43 +194,54 @@ func (s *recordingService) pieces(ctx context.Context, wanted catalog.Segment) (
 	return pieces, nil
 }
 
-func (s *recordingService) download(stream grpc.ServerStreamingServer[recfleetv1.DownloadRecordingResponse], r *recfleetv1.DownloadRecordingRequest, g catalog.Segment) error {
+// fileOf returns the object of an archived segment that is asked for; the zero one where there is none.
+func fileOf(g catalog.Segment, which recfleetv1.RecordingFile) catalog.Object {
+	switch r := g.Recording; which {
+	case recfleetv1.RecordingFile_RECORDING_FILE_SPRITE:
+		return r.Thumbnails.Sprite
+	case recfleetv1.RecordingFile_RECORDING_FILE_INDEX:
+		return r.Thumbnails.Index
+	default:
+		return catalog.Object{Key: r.ObjectKey, Version: r.ObjectVersion, Bytes: r.Bytes, SHA256: r.SHA256}
+	}
+}
+
+func (s *recordingService) download(stream grpc.ServerStreamingServer[recfleetv1.DownloadRecordingResponse], offset int64, g catalog.Segment, file catalog.Object) error {
 	message := &recfleetv1.DownloadRecordingResponse{Recording: recordingToProto(g, s.location)}
-	if r.GetOffset() == g.Recording.Bytes {
+	if offset == file.Bytes {
 		return stream.Send(message)
 	}
-	body, about, err := s.store.GetVersion(stream.Context(), g.Recording.ObjectKey, g.Recording.ObjectVersion, r.GetOffset(), -1)
+	body, about, err := s.store.GetVersion(stream.Context(), file.Key, file.Version, offset, -1)
 	switch {
 	case errors.Is(err, object.ErrNotFound), errors.Is(err, object.ErrRange):
-		return s.lost(stream.Context(), g, err)
+		return s.lost(stream.Context(), g, file, err)
 	case err != nil:
 		return err
-	case about.Bytes != g.Recording.Bytes:
-		return errors.Join(s.lost(stream.Context(), g, fmt.Errorf("%w: %d bytes instead of %d", object.ErrDigest, about.Bytes, g.Recording.Bytes)), body.Close())
+	case about.Bytes != file.Bytes:
+		return errors.Join(s.lost(stream.Context(), g, file, fmt.Errorf("%w: %d bytes instead of %d", object.ErrDigest, about.Bytes, file.Bytes)), body.Close())
 	}
 	sum := sha256.New()
 	err = send(stream, message, io.TeeReader(body, sum))
 	switch {
 	case errors.Is(err, object.ErrDigest):
-		err = s.lost(stream.Context(), g, err)
-	case err == nil && r.GetOffset() == 0 && !bytes.Equal(sum.Sum(nil), g.Recording.SHA256[:]):
-		err = s.lost(stream.Context(), g, fmt.Errorf("%w: sha256 is not %s", object.ErrDigest, g.Recording.SHA256))
+		err = s.lost(stream.Context(), g, file, err)
+	case err == nil && offset == 0 && !bytes.Equal(sum.Sum(nil), file.SHA256[:]):
+		err = s.lost(stream.Context(), g, file, fmt.Errorf("%w: sha256 is not %s", object.ErrDigest, file.SHA256))
 	}
 	return errors.Join(err, body.Close())
 }
 
-// lost says that an mp4 is not what was archived.
-func (s *recordingService) lost(ctx context.Context, g catalog.Segment, err error) error {
+// lost says that an object is not what was archived.
+func (s *recordingService) lost(ctx context.Context, g catalog.Segment, file catalog.Object, err error) error {
 	kind := errAltered
 	if errors.Is(err, object.ErrNotFound) {
 		kind = errMissing
 	}
 	if session, getErr := s.catalog.Session(ctx, g.Session); getErr != nil || !session.Deletion.Ordered.IsZero() {
-		return fmt.Errorf("%w: %s", kind, g.Recording.ObjectKey) // it is just being deleted
+		return fmt.Errorf("%w: %s", kind, file.Key) // it is just being deleted
 	}
-	s.logger.Error("recording was lost", "session_id", g.Session, "segment", g.Segment, "object_key", g.Recording.ObjectKey,
-		"version", g.Recording.ObjectVersion, "error", err)
-	return fmt.Errorf("%w: %s", kind, g.Recording.ObjectKey)
+	s.logger.Error("recording was lost", "session_id", g.Session, "segment", g.Segment, "object_key", file.Key, "version", file.Version, "error", err)
+	return fmt.Errorf("%w: %s", kind, file.Key)
 }
 
 // send sends the body in pieces, with the first of which goes the message.

@@ -70,7 +70,7 @@ func toStatus(err error) (_ error, told bool) {
 		code = codes.FailedPrecondition
 	case errors.Is(err, catalog.ErrConflict), errors.Is(err, catalog.ErrLimit), errors.Is(err, jobs.ErrMismatch):
 		code = codes.InvalidArgument
-	case errors.Is(err, catalog.ErrNotFound), errors.Is(err, errNotArchived), errors.Is(err, errNoManifest), errors.Is(err, errMissing):
+	case errors.Is(err, catalog.ErrNotFound), errors.Is(err, errNotArchived), errors.Is(err, errNoThumbnails), errors.Is(err, errNoManifest), errors.Is(err, errMissing):
 		code = codes.NotFound
 	case errors.Is(err, errAltered):
 		code = codes.DataLoss

@@ -388,5 +388,5 @@ func checkStop(r *recfleetv1.StopSessionRequest) error {
 
 func checkDownload(r *recfleetv1.DownloadRecordingRequest) error {
 	return first(sessionID(r.GetSessionId()), within("segment", int64(r.GetSegment()), 1, maxSegment), within("offset", r.GetOffset(), 0, 1<<62),
-		text("reason", r.GetReason(), maxReason))
+		within("file", int64(r.GetFile()), 0, int64(recfleetv1.RecordingFile_RECORDING_FILE_INDEX)), text("reason", r.GetReason(), maxReason))
 }

@@ -21,6 +21,59 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// RecordingFile is which object of a recording.
+type RecordingFile int32
+
+const (
+	// The mp4.
+	RecordingFile_RECORDING_FILE_UNSPECIFIED RecordingFile = 0
+	// The JPEG of its thumbnails.
+	RecordingFile_RECORDING_FILE_SPRITE RecordingFile = 1
+	// The WebVTT file that says which thumbnail is of which time.
+	RecordingFile_RECORDING_FILE_INDEX RecordingFile = 2
+)
+
+// Enum value maps for RecordingFile.
+var (
+	RecordingFile_name = map[int32]string{
+		0: "RECORDING_FILE_UNSPECIFIED",
+		1: "RECORDING_FILE_SPRITE",
+		2: "RECORDING_FILE_INDEX",
+	}
+	RecordingFile_value = map[string]int32{
+		"RECORDING_FILE_UNSPECIFIED": 0,
+		"RECORDING_FILE_SPRITE":      1,
+		"RECORDING_FILE_INDEX":       2,
+	}
+)
+
+func (x RecordingFile) Enum() *RecordingFile {
+	p := new(RecordingFile)
+	*p = x
+	return p
+}
+
+func (x RecordingFile) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RecordingFile) Descriptor() protoreflect.EnumDescriptor {
+	return file_recfleet_v1_recording_proto_enumTypes[0].Descriptor()
+}
+
+func (RecordingFile) Type() protoreflect.EnumType {
+	return &file_recfleet_v1_recording_proto_enumTypes[0]
+}
+
+func (x RecordingFile) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RecordingFile.Descriptor instead.
+func (RecordingFile) EnumDescriptor() ([]byte, []int) {
+	return file_recfleet_v1_recording_proto_rawDescGZIP(), []int{0}
+}
+
 // ListRecordingsRequest names a session.
 type ListRecordingsRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -138,7 +191,7 @@ func (x *ListRecordingsResponse) GetNextPageToken() string {
 	return ""
 }
 
-// DownloadRecordingRequest names one mp4.
+// DownloadRecordingRequest names one object.
 type DownloadRecordingRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	SessionId string                 `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
@@ -148,7 +201,8 @@ type DownloadRecordingRequest struct {
 	// Why, for the audit log.
 	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Whether this is one of the calls that fetch all there is of a session. The audit log then has one record for all of them.
-	EntireSession bool `protobuf:"varint,5,opt,name=entire_session,json=entireSession,proto3" json:"entire_session,omitempty"`
+	EntireSession bool          `protobuf:"varint,5,opt,name=entire_session,json=entireSession,proto3" json:"entire_session,omitempty"`
+	File          RecordingFile `protobuf:"varint,6,opt,name=file,proto3,enum=recfleet.v1.RecordingFile" json:"file,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -216,6 +270,13 @@ func (x *DownloadRecordingRequest) GetEntireSession() bool {
 		return x.EntireSession
 	}
 	return false
+}
+
+func (x *DownloadRecordingRequest) GetFile() RecordingFile {
+	if x != nil {
+		return x.File
+	}
+	return RecordingFile_RECORDING_FILE_UNSPECIFIED
 }
 
 // DownloadRecordingResponse is the next piece of the file.
@@ -488,14 +549,15 @@ const file_recfleet_v1_recording_proto_rawDesc = "" +
 	"\n" +
 	"recordings\x18\x01 \x03(\v2\x16.recfleet.v1.RecordingR\n" +
 	"recordings\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xaa\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xda\x01\n" +
 	"\x18DownloadRecordingRequest\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x18\n" +
 	"\asegment\x18\x02 \x01(\x05R\asegment\x12\x16\n" +
 	"\x06offset\x18\x03 \x01(\x03R\x06offset\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12%\n" +
-	"\x0eentire_session\x18\x05 \x01(\bR\rentireSession\"e\n" +
+	"\x0eentire_session\x18\x05 \x01(\bR\rentireSession\x12.\n" +
+	"\x04file\x18\x06 \x01(\x0e2\x1a.recfleet.v1.RecordingFileR\x04file\"e\n" +
 	"\x19DownloadRecordingResponse\x124\n" +
 	"\trecording\x18\x01 \x01(\v2\x16.recfleet.v1.RecordingR\trecording\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\fR\x04data\"K\n" +
@@ -511,7 +573,11 @@ const file_recfleet_v1_recording_proto_rawDesc = "" +
 	"\x15GetManifestKeyRequest\"7\n" +
 	"\x16GetManifestKeyResponse\x12\x1d\n" +
 	"\n" +
-	"public_key\x18\x01 \x01(\fR\tpublicKey2\x80\x03\n" +
+	"public_key\x18\x01 \x01(\fR\tpublicKey*d\n" +
+	"\rRecordingFile\x12\x1e\n" +
+	"\x1aRECORDING_FILE_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15RECORDING_FILE_SPRITE\x10\x01\x12\x18\n" +
+	"\x14RECORDING_FILE_INDEX\x10\x022\x80\x03\n" +
 	"\x10RecordingService\x12Y\n" +
 	"\x0eListRecordings\x12\".recfleet.v1.ListRecordingsRequest\x1a#.recfleet.v1.ListRecordingsResponse\x12d\n" +
 	"\x11DownloadRecording\x12%.recfleet.v1.DownloadRecordingRequest\x1a&.recfleet.v1.DownloadRecordingResponse0\x01\x12P\n" +
@@ -530,34 +596,37 @@ func file_recfleet_v1_recording_proto_rawDescGZIP() []byte {
 	return file_recfleet_v1_recording_proto_rawDescData
 }
 
+var file_recfleet_v1_recording_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_recfleet_v1_recording_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_recfleet_v1_recording_proto_goTypes = []any{
-	(*ListRecordingsRequest)(nil),     // 0: recfleet.v1.ListRecordingsRequest
-	(*ListRecordingsResponse)(nil),    // 1: recfleet.v1.ListRecordingsResponse
-	(*DownloadRecordingRequest)(nil),  // 2: recfleet.v1.DownloadRecordingRequest
-	(*DownloadRecordingResponse)(nil), // 3: recfleet.v1.DownloadRecordingResponse
-	(*GetManifestRequest)(nil),        // 4: recfleet.v1.GetManifestRequest
-	(*GetManifestResponse)(nil),       // 5: recfleet.v1.GetManifestResponse
-	(*GetManifestKeyRequest)(nil),     // 6: recfleet.v1.GetManifestKeyRequest
-	(*GetManifestKeyResponse)(nil),    // 7: recfleet.v1.GetManifestKeyResponse
-	(*Recording)(nil),                 // 8: recfleet.v1.Recording
+	(RecordingFile)(0),                // 0: recfleet.v1.RecordingFile
+	(*ListRecordingsRequest)(nil),     // 1: recfleet.v1.ListRecordingsRequest
+	(*ListRecordingsResponse)(nil),    // 2: recfleet.v1.ListRecordingsResponse
+	(*DownloadRecordingRequest)(nil),  // 3: recfleet.v1.DownloadRecordingRequest
+	(*DownloadRecordingResponse)(nil), // 4: recfleet.v1.DownloadRecordingResponse
+	(*GetManifestRequest)(nil),        // 5: recfleet.v1.GetManifestRequest
+	(*GetManifestResponse)(nil),       // 6: recfleet.v1.GetManifestResponse
+	(*GetManifestKeyRequest)(nil),     // 7: recfleet.v1.GetManifestKeyRequest
+	(*GetManifestKeyResponse)(nil),    // 8: recfleet.v1.GetManifestKeyResponse
+	(*Recording)(nil),                 // 9: recfleet.v1.Recording
 }
 var file_recfleet_v1_recording_proto_depIdxs = []int32{
-	8, // 0: recfleet.v1.ListRecordingsResponse.recordings:type_name -> recfleet.v1.Recording
-	8, // 1: recfleet.v1.DownloadRecordingResponse.recording:type_name -> recfleet.v1.Recording
-	0, // 2: recfleet.v1.RecordingService.ListRecordings:input_type -> recfleet.v1.ListRecordingsRequest
-	2, // 3: recfleet.v1.RecordingService.DownloadRecording:input_type -> recfleet.v1.DownloadRecordingRequest
-	4, // 4: recfleet.v1.RecordingService.GetManifest:input_type -> recfleet.v1.GetManifestRequest
-	6, // 5: recfleet.v1.RecordingService.GetManifestKey:input_type -> recfleet.v1.GetManifestKeyRequest
-	1, // 6: recfleet.v1.RecordingService.ListRecordings:output_type -> recfleet.v1.ListRecordingsResponse
-	3, // 7: recfleet.v1.RecordingService.DownloadRecording:output_type -> recfleet.v1.DownloadRecordingResponse
-	5, // 8: recfleet.v1.RecordingService.GetManifest:output_type -> recfleet.v1.GetManifestResponse
-	7, // 9: recfleet.v1.RecordingService.GetManifestKey:output_type -> recfleet.v1.GetManifestKeyResponse
-	6, // [6:10] is the sub-list for method output_type
-	2, // [2:6] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	9, // 0: recfleet.v1.ListRecordingsResponse.recordings:type_name -> recfleet.v1.Recording
+	0, // 1: recfleet.v1.DownloadRecordingRequest.file:type_name -> recfleet.v1.RecordingFile
+	9, // 2: recfleet.v1.DownloadRecordingResponse.recording:type_name -> recfleet.v1.Recording
+	1, // 3: recfleet.v1.RecordingService.ListRecordings:input_type -> recfleet.v1.ListRecordingsRequest
+	3, // 4: recfleet.v1.RecordingService.DownloadRecording:input_type -> recfleet.v1.DownloadRecordingRequest
+	5, // 5: recfleet.v1.RecordingService.GetManifest:input_type -> recfleet.v1.GetManifestRequest
+	7, // 6: recfleet.v1.RecordingService.GetManifestKey:input_type -> recfleet.v1.GetManifestKeyRequest
+	2, // 7: recfleet.v1.RecordingService.ListRecordings:output_type -> recfleet.v1.ListRecordingsResponse
+	4, // 8: recfleet.v1.RecordingService.DownloadRecording:output_type -> recfleet.v1.DownloadRecordingResponse
+	6, // 9: recfleet.v1.RecordingService.GetManifest:output_type -> recfleet.v1.GetManifestResponse
+	8, // 10: recfleet.v1.RecordingService.GetManifestKey:output_type -> recfleet.v1.GetManifestKeyResponse
+	7, // [7:11] is the sub-list for method output_type
+	3, // [3:7] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_recfleet_v1_recording_proto_init() }
@@ -571,13 +640,14 @@ func file_recfleet_v1_recording_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_recfleet_v1_recording_proto_rawDesc), len(file_recfleet_v1_recording_proto_rawDesc)),
-			NumEnums:      0,
+			NumEnums:      1,
 			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_recfleet_v1_recording_proto_goTypes,
 		DependencyIndexes: file_recfleet_v1_recording_proto_depIdxs,
+		EnumInfos:         file_recfleet_v1_recording_proto_enumTypes,
 		MessageInfos:      file_recfleet_v1_recording_proto_msgTypes,
 	}.Build()
 	File_recfleet_v1_recording_proto = out.File

@@ -37,10 +37,10 @@ type RecordingServiceClient interface {
 	// two pages comes on the second if its number is greater than those on the first.
 	// NOT_FOUND where there is no such session; INVALID_ARGUMENT names the field that is wrong.
 	ListRecordings(ctx context.Context, in *ListRecordingsRequest, opts ...grpc.CallOption) (*ListRecordingsResponse, error)
-	// DownloadRecording sends one mp4 from a byte offset to its end, in messages of at most 64 KiB, the first of which
+	// DownloadRecording sends one mp4, or an object that goes with it, from a byte offset to its end, in messages of at most 64 KiB, the first of which
 	// tells the size. A broken download goes on by calling again with the bytes received so far as offset.
 	// What was archived is sent, whatever was put over it since. NOT_FOUND where there is no such session, the segment is not archived,
-	// or its mp4 is missing from the archive; DATA_LOSS where the mp4 there is not the one that was archived, which is seen at the latest
+	// or the object is missing from the archive; DATA_LOSS where the object there is not the one that was archived, which is seen at the latest
 	// at its end where it is read from the start; OUT_OF_RANGE for an offset past the end; UNAVAILABLE where the archive does not answer,
 	// or the audit log cannot take who reads what: it is written first.
 	DownloadRecording(ctx context.Context, in *DownloadRecordingRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DownloadRecordingResponse], error)
@@ -121,10 +121,10 @@ type RecordingServiceServer interface {
 	// two pages comes on the second if its number is greater than those on the first.
 	// NOT_FOUND where there is no such session; INVALID_ARGUMENT names the field that is wrong.
 	ListRecordings(context.Context, *ListRecordingsRequest) (*ListRecordingsResponse, error)
-	// DownloadRecording sends one mp4 from a byte offset to its end, in messages of at most 64 KiB, the first of which
+	// DownloadRecording sends one mp4, or an object that goes with it, from a byte offset to its end, in messages of at most 64 KiB, the first of which
 	// tells the size. A broken download goes on by calling again with the bytes received so far as offset.
 	// What was archived is sent, whatever was put over it since. NOT_FOUND where there is no such session, the segment is not archived,
-	// or its mp4 is missing from the archive; DATA_LOSS where the mp4 there is not the one that was archived, which is seen at the latest
+	// or the object is missing from the archive; DATA_LOSS where the object there is not the one that was archived, which is seen at the latest
 	// at its end where it is read from the start; OUT_OF_RANGE for an offset past the end; UNAVAILABLE where the archive does not answer,
 	// or the audit log cannot take who reads what: it is written first.
 	DownloadRecording(*DownloadRecordingRequest, grpc.ServerStreamingServer[DownloadRecordingResponse]) error
