@@ -123,6 +123,7 @@ func (c Config) build(store *catalog.Catalog, key ed25519.PrivateKey) (p *parts,
 		authenticators = append(authenticators, provider)
 	}
 	control := access.New(store, authenticators...)
+	control.DemandReasons(c.Access.Current)
 	p.closing = make(chan struct{})
 	wishes := &wishing{Catalog: store}
 	page, err := web.New(web.Config{Sessions: wishes, Objects: c.Store, Access: control, SignIn: signIn, Audit: store, Logger: c.Logger.Named("web")})

@@ -30,6 +30,7 @@ type Book struct {
 	tokens        map[string][]string
 	twoPerson     []Right
 	approval      time.Duration
+	reasoned      []Right
 	provider      *Provider
 }
 
@@ -67,6 +68,7 @@ type document struct {
 	Roles     []writtenRole   `json:"roles"`
 	Bindings  []binding       `json:"bindings"`
 	TwoPerson twoPerson       `json:"two_person"`
+	Reasons   reasons         `json:"reasons"`
 	OIDC      *Provider       `json:"oidc"`
 }
 
@@ -95,6 +97,10 @@ type twoPerson struct {
 	Expires string  `json:"expires"`
 }
 
+type reasons struct {
+	Required []Right `json:"required"`
+}
+
 // Schema returns the JSON Schema of access files.
 func Schema() []byte { return docs.AccessSchema() }
 
@@ -121,7 +127,8 @@ func (d document) compile() (*Book, []written.Found) {
 	}
 	b := &Book{
 		version: versionText(d.Version), roles: map[string]Grant{}, users: map[string][]string{}, groups: map[string][]string{},
-		tokens: map[string][]string{}, twoPerson: d.TwoPerson.Rights, approval: defaultApproval, provider: d.OIDC,
+		tokens: map[string][]string{}, twoPerson: d.TwoPerson.Rights, approval: defaultApproval, reasoned: d.Reasons.Required,
+		provider: d.OIDC,
 	}
 	for i, r := range d.Roles {
 		at := []string{"roles", strconv.Itoa(i)}

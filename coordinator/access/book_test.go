@@ -29,6 +29,7 @@ bindings:
   - {roles: team-a, groups: [team-a], users: ann@example.com}
   - {roles: [auditor, admin], tokens: nightly}
 two_person: {rights: [delete], expires: 2h}
+reasons: {required: [view, view-live, download, stop, hold, release, delete]}
 `
 
 func TestBook(t *testing.T) {
@@ -67,7 +68,15 @@ func TestBook(t *testing.T) {
 	if _, needed := b.TwoPeople(access.RightRelease); needed {
 		t.Error("a release needs two people")
 	}
+	for _, r := range access.Rights() {
+		if want := r.Scoped() && r != access.RightList; b.NeedsReason(r) != want {
+			t.Errorf("%s needs a reason: %t", r, !want)
+		}
+	}
 	var none *access.Book
+	if none.NeedsReason(access.RightDelete) {
+		t.Error("no book demands reasons")
+	}
 	if none.Grants([]string{"team-a"}) != nil || none.OfPerson("ann@example.com", nil) != nil || len(none.Grants([]string{access.RoleAdmin})) != 1 {
 		t.Error("no book gives rights")
 	}
@@ -84,6 +93,12 @@ func TestBadBooksAreNamed(t *testing.T) {
 		"roles:\n- name: a\n  rights: [list]\n  scopes: []":                                        "must not be empty",
 		"two_person: {rights: [view]}":                                                             "must be one of delete, release",
 		"two_person: {rights: [delete], expires: 1s}":                                              "is not within",
+		"reasons: {required: [list]}":                                                              "line 1: reasons.required[0]: must be one of",
+		"reasons: {required: []}":                                                                  "must not be empty",
+		"reasons: {required: [view, view]}":                                                        "reasons.required",
+		"reasons: {}":                                                                              "reasons",
+		"reasons: {required: view}":                                                                "reasons.required",
+		"reasons: {required: [view], because: x}":                                                  "reasons.because: is not a known field",
 		"oidc: {issuer: \"ftp://x\", client_id: web}":                                              "does not match",
 		"oidc: {issuer: \"https://x\", client_id: web, client_secret_file: s, cli_client_id: web}": "public client of its own",
 		"rules: []": "rules: is not a known field",

@@ -2,7 +2,8 @@
 //
 // What comes in is a call with what its caller shows; what goes out is the call with its Principal, or a refusal. What always
 // holds: a method or a route that the tables do not name is refused to everybody, and a server that has one does not start; a
-// right over some sessions says nothing about the others, of which the answer is the same as of sessions that are not there.
+// right over some sessions says nothing about the others, of which the answer is the same as of sessions that are not there;
+// where the access file wants to know why a right is used, no call is served that does not say so.
 package access
 
 import (
@@ -31,7 +32,8 @@ type Control struct {
 	methods, routes map[string]rule
 	sessions        Sessions
 	authenticators  []Authenticator
-	revocations     Revocations // nil where certificates are nobody's
+	revocations     Revocations  // nil where certificates are nobody's
+	book            func() *Book // nil where no right needs a reason
 }
 
 // New returns a Control that asks the authenticators in their order.
@@ -143,53 +145,54 @@ const (
 	ActionRelease = "session.release"
 )
 
-// reachOrder decides about an order that waits for a second person.
-func (c *Control) reachOrder(ctx context.Context, p Principal, id string) error {
+// reachOrder decides about an order that waits for a second person, and returns the right that it is about.
+func (c *Control) reachOrder(ctx context.Context, p Principal, id string) (Right, error) {
 	if !chunk.ValidSession(id) { // they are made alike
-		return errObject{"approval_id: does not match ^[a-z0-9]{1,64}$"}
+		return "", errObject{"approval_id: does not match ^[a-z0-9]{1,64}$"}
 	}
-	if p.Scope(RightDelete).All && p.Scope(RightRelease).All {
-		return nil // whoever serves the call finds out whether it is there
+	if p.Scope(RightDelete).All && p.Scope(RightRelease).All && c.Demands(RightDelete) == c.Demands(RightRelease) {
+		return RightDelete, nil // whoever serves the call finds out whether it is there
 	}
 	a, err := c.sessions.Approval(ctx, id, time.Now())
 	if errors.Is(err, catalog.ErrNotFound) {
-		return errAbsent{"approval", id}
+		return "", errAbsent{"approval", id}
 	}
 	if err != nil {
-		return err
+		return "", err
 	}
 	o, err := c.sessions.Owner(ctx, a.Session)
 	if err != nil {
-		return err
+		return "", err
 	}
-	if right := ActionRight(a.Action); right == "" || !p.Scope(right).Has(o) {
-		return errAbsent{"approval", id}
+	right := ActionRight(a.Action)
+	if right == "" || !p.Scope(right).Has(o) {
+		return "", errAbsent{"approval", id}
 	}
-	return nil
+	return right, nil
 }
 
-// reach decides about the object of a call that may be made at all.
-func (c *Control) reach(ctx context.Context, p Principal, r rule, id string) error {
+// reach decides about the object of a call that may be made at all, and returns the right by which it is made.
+func (c *Control) reach(ctx context.Context, p Principal, r rule, id string) (Right, error) {
 	if !chunk.ValidSession(id) {
-		return errObject{"session_id: does not match ^[a-z0-9]{1,64}$"}
+		return "", errObject{"session_id: does not match ^[a-z0-9]{1,64}$"}
 	}
 	then, live := p.Scope(r.right), p.Scope(r.live)
-	if then.All && (r.live == "" || live.All) {
-		return nil // whoever serves the call finds out whether it is there
+	if then.All && (r.live == "" || live.All && c.Demands(r.right) == c.Demands(r.live)) {
+		return r.right, nil // whoever serves the call finds out whether it is there
 	}
 	o, err := c.sessions.Owner(ctx, id)
 	if errors.Is(err, catalog.ErrNotFound) {
-		return errAbsent{"session", id}
+		return "", errAbsent{"session", id}
 	}
 	if err != nil {
-		return err
+		return "", err
 	}
-	scope := then
+	right, scope := r.right, then
 	if r.live != "" && o.Capturing {
-		scope = live
+		right, scope = r.live, live
 	}
 	if !scope.Has(o) {
-		return errAbsent{"session", id}
+		return "", errAbsent{"session", id}
 	}
-	return nil
+	return right, nil
 }

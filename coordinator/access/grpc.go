@@ -50,6 +50,7 @@ func coded(err error) error {
 	var absent errAbsent
 	var forbidden errForbidden
 	var object errObject
+	var reason errReason
 	switch {
 	case err == nil:
 		return nil
@@ -61,6 +62,8 @@ func coded(err error) error {
 		return status.Error(codes.PermissionDenied, forbidden.Error())
 	case errors.As(err, &object):
 		return status.Error(codes.InvalidArgument, object.Error())
+	case errors.As(err, &reason):
+		return status.Error(codes.InvalidArgument, reason.Error())
 	}
 	return err
 }
@@ -83,21 +86,35 @@ func (c *Control) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo
 	return answer, err
 }
 
-// about decides about the object that a request names.
+// about decides about the object that a request names, and whether it has to say why.
 func (c *Control) about(ctx context.Context, r rule, p Principal, req any) error {
 	if r.object == nothing {
 		return nil
 	}
+	right, err := c.named(ctx, r, p, req)
+	if err != nil {
+		return err
+	}
+	// A request that has no place for a reason is one without.
+	var reason string
+	if reasoned, ok := req.(interface{ GetReason() string }); ok {
+		reason = reasoned.GetReason()
+	}
+	return c.explained(right, reason)
+}
+
+// named decides about the object that a request names, and returns the right by which that is made.
+func (c *Control) named(ctx context.Context, r rule, p Principal, req any) (Right, error) {
 	if r.object == order {
 		named, ok := req.(interface{ GetApprovalId() string })
 		if !ok {
-			return errObject{"approval_id: is missing"}
+			return "", errObject{"approval_id: is missing"}
 		}
 		return c.reachOrder(ctx, p, named.GetApprovalId())
 	}
 	named, ok := req.(interface{ GetSessionId() string })
 	if !ok {
-		return errObject{"session_id: is missing"}
+		return "", errObject{"session_id: is missing"}
 	}
 	return c.reach(ctx, p, r, named.GetSessionId())
 }

@@ -16,12 +16,15 @@ const (
 	RefusedForbidden                // the right is missing, whatever it is about
 	RefusedAbsent                   // there is no such thing, or none that may be known of
 	RefusedFailed                   // it cannot be told now
+	RefusedReason                   // nobody said why
 )
 
 // Door is the page's side: it knows its visitors and words its refusals.
 type Door interface {
 	// Visitor returns who asks; ErrStranger where nobody is known.
 	Visitor(r *http.Request) (Principal, error)
+	// Reason returns why the visitor wants to see a session; empty where it did not say so, or long ago.
+	Reason(r *http.Request, session string) string
 	Refuse(w http.ResponseWriter, r *http.Request, why Refusal, err error)
 }
 
@@ -54,16 +57,24 @@ func (c *Control) admitVisitor(request *http.Request, r rule, door Door) (*call,
 		return nil, err
 	}
 	scope, err := r.enter(p)
-	if err == nil && r.object == session {
-		err = c.reach(request.Context(), p, r, request.PathValue("id"))
+	admitted := &call{principal: p, scope: scope}
+	if err != nil || r.object != session {
+		return admitted, err
 	}
-	return &call{principal: p, scope: scope}, err
+	id := request.PathValue("id")
+	right, err := c.reach(request.Context(), p, r, id)
+	if err != nil {
+		return nil, err
+	}
+	admitted.reason = door.Reason(request, id)
+	return admitted, c.explained(right, admitted.reason)
 }
 
 func refusal(err error) Refusal {
 	var absent errAbsent
 	var object errObject
 	var forbidden errForbidden
+	var reason errReason
 	switch {
 	case errors.Is(err, ErrStranger):
 		return RefusedStranger
@@ -71,6 +82,8 @@ func refusal(err error) Refusal {
 		return RefusedAbsent
 	case errors.As(err, &forbidden):
 		return RefusedForbidden
+	case errors.As(err, &reason):
+		return RefusedReason
 	}
 	return RefusedFailed
 }

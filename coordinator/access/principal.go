@@ -80,6 +80,7 @@ type call struct {
 	principal Principal
 	scope     catalog.Scope // of what it may list
 	scoped    atomic.Bool   // the scope was asked for
+	reason    string        // of a request of the page
 }
 
 // Caller returns who makes the call; nobody where anybody may.

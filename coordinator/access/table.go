@@ -121,6 +121,7 @@ func routes() map[string]rule {
 
 		"GET /{$}":                             listing(RightList),
 		"GET /sessions/{id}":                   ofSession(RightList),
+		"POST /sessions/{id}/reason":           ofSession(RightList),
 		"GET /sessions/{id}/video/{number}":    watching(RightView, RightViewLive),
 		"GET /sessions/{id}/download/{number}": ofSession(RightDownload),
 		"/":                                    {known: true}, // answers that there is nothing

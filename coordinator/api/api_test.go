@@ -65,7 +65,12 @@ func newFixtureWith(t *testing.T, audit Auditor) *fixture {
 // newFixtureUnder has an access file.
 func newFixtureUnder(t *testing.T, audit Auditor, book *access.Book) *fixture {
 	t.Helper()
-	books := func() *access.Book { return book }
+	return newFixtureBy(t, audit, func() *access.Book { return book })
+}
+
+// newFixtureBy has an access file that may change.
+func newFixtureBy(t *testing.T, audit Auditor, books func() *access.Book) *fixture {
+	t.Helper()
 	dir := t.TempDir()
 	store, err := catalog.Open(t.Context(), filepath.Join(dir, "catalog.db"))
 	if err != nil {
@@ -80,6 +85,7 @@ func newFixtureUnder(t *testing.T, audit Auditor, book *access.Book) *fixture {
 		t.Fatal(err)
 	}
 	control := access.New(store, access.Local(identity.Tokens{Admin: "admin", Agent: "agent", Encoder: "encoder"}), access.Made(store, books, time.Now))
+	control.DemandReasons(books)
 	board := jobs.New(jobs.Config{Catalog: store, Archive: archive, Lease: time.Minute, Ended: func() {}, Logger: hclog.NewNullLogger()})
 	server, err := NewServer(Config{
 		Catalog: store, Board: board, Grants: absentBus{}, Store: archive, Location: location, Access: control, Book: books, Credentials: insecure.NewCredentials(),

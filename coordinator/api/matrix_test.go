@@ -203,6 +203,7 @@ func TestMatrixOfRoutes(t *testing.T) {
 	t.Cleanup(server.Close)
 	routes := map[string]access.Right{
 		"GET /sessions/{id}": access.RightList, "GET /sessions/{id}/video/{number}": access.RightView, "GET /sessions/{id}/download/{number}": access.RightDownload,
+		"POST /sessions/{id}/reason": access.RightList,
 	}
 	for _, pattern := range page.Routes() {
 		if _, ok := routes[pattern]; !ok && strings.Contains(pattern, "{id}") {
@@ -222,10 +223,17 @@ func TestMatrixOfRoutes(t *testing.T) {
 		for pattern, right := range routes {
 			for _, extent := range []string{"", "bytes=2-4"} {
 				see := func(id string) (int, string) {
-					path := strings.NewReplacer("GET ", "", "{id}", id, "{number}", "1").Replace(pattern)
-					r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+path, nil)
+					method, path, _ := strings.Cut(strings.NewReplacer("{id}", id, "{number}", "1").Replace(pattern), " ")
+					var form io.Reader
+					if method == http.MethodPost {
+						form = strings.NewReader("reason=case+7")
+					}
+					r, err := http.NewRequestWithContext(t.Context(), method, server.URL+path, form)
 					if err != nil {
 						t.Fatal(err)
+					}
+					if form != nil {
+						r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 					}
 					if extent != "" {
 						r.Header.Set("Range", extent)

@@ -40,7 +40,7 @@ func (a audited) play(r *http.Request, s catalog.Session, g catalog.Segment) err
 	ctx, cancel := context.WithTimeout(r.Context(), noteTime)
 	defer cancel()
 	who := access.Caller(r.Context())
-	v := viewing.Viewing{Action: recordingPlay, Session: s.ID, Who: who.Name, Auth: string(who.By), From: from(r)}
+	v := viewing.Viewing{Action: recordingPlay, Session: s.ID, Who: who.Name, Auth: string(who.By), From: from(r), Reason: access.Reason(r.Context())}
 	return a.viewings.Cover(ctx, v, viewing.Piece{Segment: g.Segment, Span: evidence.SpanOf(s.Start, g.Start, g.End)})
 }
 
@@ -60,7 +60,7 @@ func (a audited) append(ctx context.Context, r *http.Request, action string, s c
 	who := access.Caller(r.Context())
 	_, err := a.audit.AppendAudit(ctx, catalog.AuditRecord{
 		Time: time.Now(), Who: who.Name, Auth: string(who.By), Action: action, Object: catalog.JobID(s.ID, g.Segment),
-		Span: evidence.SpanOf(s.Start, g.Start, g.End), Result: result, From: from(r),
+		Span: evidence.SpanOf(s.Start, g.Start, g.End), Reason: access.Reason(r.Context()), Result: result, From: from(r),
 	})
 	return err
 }

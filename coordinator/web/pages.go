@@ -102,10 +102,21 @@ func checkList(query url.Values) error {
 		if field == "page" {
 			limit = maxPageToken
 		}
-		value, problem := query.Get(field), ""
+		if err := checkField(field, query[field], limit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkField is a *catalog.FilterError where a field's values are more than one, too long, or no text.
+func checkField(field string, values []string, limit int) error {
+	if len(values) > 1 {
+		return &catalog.FilterError{Field: field, Problem: "is given more than once"}
+	}
+	for _, value := range values {
+		problem := ""
 		switch {
-		case len(query[field]) > 1:
-			problem = "is given more than once"
 		case len(value) > limit:
 			problem = fmt.Sprintf("is %d bytes long, at most %d", len(value), limit)
 		case !utf8.ValidString(value):
@@ -125,8 +136,11 @@ type sessionView struct {
 	Title    string
 	catalog.Detail
 	Line []stretch
-	// Watch and Download are what the visitor may.
+	// Watch and Download are what the visitor may, for the reason that it has given.
 	Watch, Download bool
+	// Explain is set where more is shown for a reason.
+	Explain bool
+	Reason  string // that was given
 }
 
 // stretch is a part of the session's time line, in thousandths of its length.
@@ -145,10 +159,16 @@ func (p *page) session(w http.ResponseWriter, r *http.Request) {
 	if detail.Session.State.Capturing() {
 		right = access.RightViewLive
 	}
-	owner := detail.Session.Owner()
-	p.show(w, r, http.StatusOK, "session", sessionView{
-		true, "Session " + detail.Session.ID, detail, timeline(detail), who.Scope(right).Has(owner), who.Scope(access.RightDownload).Has(owner),
-	})
+	owner, control := detail.Session.Owner(), p.cfg.Access
+	view := sessionView{
+		SignedIn: true, Title: "Session " + detail.Session.ID, Detail: detail, Line: timeline(detail), Reason: access.Reason(r.Context()),
+		Watch: who.Scope(right).Has(owner), Download: who.Scope(access.RightDownload).Has(owner),
+	}
+	view.Explain = view.Watch && control.Demands(right) || view.Download && control.Demands(access.RightDownload)
+	if view.Reason == "" {
+		view.Watch, view.Download = view.Watch && !control.Demands(right), view.Download && !control.Demands(access.RightDownload)
+	}
+	p.show(w, r, http.StatusOK, "session", view)
 }
 
 // detail finds the session that the path names, or answers that there is none.

@@ -29,6 +29,8 @@ type visitors struct {
 type visit struct {
 	who access.Principal
 	end time.Time
+	// reasons are what it says of sessions, by their ids.
+	reasons map[string]reason
 }
 
 func newVisitors(now func() time.Time) *visitors {
@@ -41,7 +43,7 @@ func (v *visitors) admit(w http.ResponseWriter, who access.Principal) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.makeRoom()
-	v.visits[sha256.Sum256([]byte(secret))] = visit{who, v.now().Add(visitLife)}
+	v.visits[sha256.Sum256([]byte(secret))] = visit{who, v.now().Add(visitLife), map[string]reason{}}
 	http.SetCookie(w, &http.Cookie{
 		Name: cookieName, Value: secret, Path: "/", MaxAge: int(visitLife.Seconds()),
 		Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode,
@@ -116,6 +118,8 @@ func (p *page) Refuse(w http.ResponseWriter, r *http.Request, why access.Refusal
 		p.fail(w, r, http.StatusForbidden)
 	case access.RefusedAbsent:
 		p.fail(w, r, http.StatusNotFound)
+	case access.RefusedReason:
+		http.Error(w, "a reason is needed first; give it on the session's page", http.StatusForbidden)
 	case access.RefusedFailed:
 		p.cfg.Logger.Error("right was not looked up", "error", err)
 		p.fail(w, r, http.StatusInternalServerError)

@@ -99,6 +99,7 @@ func New(cfg Config) (Page, error) {
 		"POST /logout":                         http.HandlerFunc(p.logout),
 		"GET /{$}":                             http.HandlerFunc(p.list),
 		"GET /sessions/{id}":                   http.HandlerFunc(p.session),
+		"POST /sessions/{id}/reason":           http.HandlerFunc(p.explain),
 		"GET /sessions/{id}/video/{number}":    streams.Limit(http.HandlerFunc(p.video)),
 		"GET /sessions/{id}/download/{number}": streams.Limit(http.HandlerFunc(p.download)),
 		"/":                                    http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.fail(w, r, http.StatusNotFound) }),

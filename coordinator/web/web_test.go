@@ -39,6 +39,12 @@ func site(t *testing.T) (base string, browser *http.Client) {
 // auditedSite is site with its audit log, which can be made to fail.
 func auditedSite(t *testing.T) (base string, browser *http.Client, log *tearable) {
 	t.Helper()
+	return siteUnder(t, func() *access.Book { return nil })
+}
+
+// siteUnder is auditedSite with an access file.
+func siteUnder(t *testing.T, book func() *access.Book) (base string, browser *http.Client, log *tearable) {
+	t.Helper()
 	c, err := catalog.Open(t.Context(), t.TempDir()+"/catalog.db")
 	if err != nil {
 		t.Fatal(err)
@@ -87,8 +93,10 @@ func auditedSite(t *testing.T) (base string, browser *http.Client, log *tearable
 	}
 
 	log = &tearable{Catalog: c}
+	control := access.New(c, access.Local(identity.Tokens{Admin: token}))
+	control.DemandReasons(book)
 	handler, err := New(Config{
-		Sessions: c, Objects: store, Access: access.New(c, access.Local(identity.Tokens{Admin: token})), Audit: log, Logger: hclog.NewNullLogger(),
+		Sessions: c, Objects: store, Access: control, Audit: log, Logger: hclog.NewNullLogger(),
 	})
 	if err != nil {
 		t.Fatal(err)
