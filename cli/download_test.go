@@ -66,6 +66,17 @@ func TestDownload(t *testing.T) {
 	}
 }
 
+func TestDownloadWithoutAReasonIsRefusedOnce(t *testing.T) {
+	for _, args := range [][]string{nil, {"--join"}} {
+		f := newFixture(t)
+		f.refuse["download"] = status.Error(codes.InvalidArgument, "reason: is missing")
+		exit, stdout, stderr := f.download(t, args...)
+		if exit != exitUsage || stdout != "" || strings.Count(stderr, "reason: is missing") != 1 {
+			t.Errorf("%v: exit %d, stdout %q, stderr %q", args, exit, stdout, stderr)
+		}
+	}
+}
+
 func TestDownloadOfOneSegment(t *testing.T) {
 	f := newFixture(t)
 	f.bars = true

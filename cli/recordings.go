@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 
 	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
 )
@@ -84,6 +85,8 @@ func (a *app) downloadRecordings() *cobra.Command {
 				switch {
 				case ctx.Err() != nil:
 					return ctx.Err()
+				case code(err) == codes.InvalidArgument: // so are the others
+					return err
 				case err != nil:
 					problems = append(problems, err)
 				case fetched:

@@ -134,7 +134,7 @@ func (a *app) verify(ctx context.Context, conn *grpc.ClientConn, id, want, reaso
 	cancel()
 	unread := failed(err, "get manifest of session %s", id)
 	switch code(unread) {
-	case codes.Unauthenticated, codes.PermissionDenied, codes.Unimplemented:
+	case codes.Unauthenticated, codes.PermissionDenied, codes.Unimplemented, codes.InvalidArgument:
 		return nil, unread
 	case codes.NotFound:
 		unread = nil
@@ -276,7 +276,7 @@ func (d *downloader) examine(ctx context.Context, from source, expected *manifes
 		return o, nil, ctx.Err()
 	case errors.As(err, &size):
 		return problem(verify.Altered, "has another size: %v", size)
-	case code == codes.Unauthenticated || code == codes.PermissionDenied:
+	case code == codes.Unauthenticated || code == codes.PermissionDenied || code == codes.InvalidArgument:
 		return o, nil, err
 	case code == codes.NotFound:
 		return problem(verify.Missing, "is not in the archive")

@@ -246,7 +246,9 @@ func TestVerifyOfWhatCannotBeJudged(t *testing.T) {
 			f.refuse["manifest"] = status.Error(codes.Unavailable, "archive is away")
 			f.refuse["download"] = status.Error(codes.Unavailable, "archive is away")
 		}, exitUnavailable, "archive is away"},
-		"not permitted": {func(f *signed) { f.refuse["download"] = status.Error(codes.PermissionDenied, "not yours") }, exitDenied, "not yours"},
+		"not permitted":     {func(f *signed) { f.refuse["download"] = status.Error(codes.PermissionDenied, "not yours") }, exitDenied, "not yours"},
+		"no reason to read": {func(f *signed) { f.refuse["download"] = status.Error(codes.InvalidArgument, "reason: is missing") }, exitUsage, "reason: is missing"},
+		"no reason at all":  {func(f *signed) { f.refuse["manifest"] = status.Error(codes.InvalidArgument, "reason: is missing") }, exitUsage, "reason: is missing"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newSigned(t)

@@ -141,6 +141,35 @@ func TestDecisionsNeedTheirReasons(t *testing.T) {
 	}
 }
 
+// Of an order the right that it is about counts, also with those who may decide about all orders.
+func TestDecisionsNeedTheReasonOfTheirOrder(t *testing.T) {
+	for right, want := range map[access.Right]codes.Code{access.RightRelease: codes.InvalidArgument, access.RightDelete: codes.OK} {
+		book, err := access.Parse([]byte("roles: [{name: all, rights: [hold, release]}]\ntwo_person: {rights: [release]}\nreasons: {required: [" + string(right) + "]}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := newFixtureUnder(t, nil, book)
+		f.finished(t, "a")
+		if err := f.catalog.CreateToken(t.Context(), catalog.Token{ID: "ann", Name: "ann", Hash: chunk.Sum([]byte(access.TokenPrefix + "ann")), Roles: []string{"all"}, Owner: "ann"}); err != nil {
+			t.Fatal(err)
+		}
+		ann, calls, approvals := as(t.Context(), access.TokenPrefix+"ann"), reasoned(f), recfleetv1.NewApprovalServiceClient(f.conn)
+		if err := calls[access.RightHold].call(ann, ""); err != nil {
+			t.Fatal(err)
+		}
+		if err := calls[access.RightRelease].call(ann, "over"); status.Code(err) != codes.FailedPrecondition {
+			t.Fatal(err)
+		}
+		list, err := approvals.ListApprovals(admin(t), &recfleetv1.ListApprovalsRequest{})
+		if err != nil || len(list.GetApprovals()) != 1 {
+			t.Fatal(list, err)
+		}
+		if _, err := approvals.ApproveOrder(admin(t), &recfleetv1.ApproveOrderRequest{ApprovalId: list.GetApprovals()[0].GetId()}); status.Code(err) != want {
+			t.Errorf("a release approved where the right to %s needs a reason: %v", right, err)
+		}
+	}
+}
+
 // Where a reason is needed, what is out of scope is still as what is absent.
 func TestReasonsTellNothingOfOthers(t *testing.T) {
 	book, err := access.Parse([]byte("roles: [{name: a, rights: [hold], scopes: [{stack: stack-a}]}]\nreasons: {required: [hold]}"))
