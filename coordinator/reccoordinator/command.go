@@ -10,6 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/recfleet/recfleet/coordinator"
+	"github.com/recfleet/recfleet/internal/identity"
+	"github.com/recfleet/recfleet/internal/program"
 	"github.com/recfleet/recfleet/internal/version"
 )
 
@@ -26,6 +28,7 @@ type settings struct {
 	requireEnrollment        bool
 	policy, access           string
 	manifestKey              string
+	certificate              identity.CertificatePaths
 	logLevel                 string
 	metricsListen            string
 }
@@ -63,6 +66,7 @@ func serveCommand() *cobra.Command {
 	f.StringSliceVar(&s.natsURLs, "nats-url", nil, "`URL` of a NATS server, as tls://host:4222; may be repeated")
 	f.StringVar(&s.natsTrust, "nats-trust", "", "`DIR` with the keys that the NATS servers trust (default DATA_DIR/bus)")
 	f.StringVar(&s.natsCA, "nats-ca", "", "`FILE` with the PEM certificate of the NATS servers' authority (default the coordinator's own)")
+	program.CertificateFlags(f, &s.certificate)
 	f.IntVar(&s.frameRate, "frame-rate", coordinator.DefaultFrameRate, "captured frames a second, 1 to 60")
 	f.DurationVar(&s.segmentLength, "segment-length", coordinator.DefaultSegmentLength, "length of a segment, 1s to 1h")
 	f.DurationVar(&s.giveUp, "give-up", coordinator.DefaultGiveUp, "how long an agent may be silent before its session is taken over and ends as interrupted, at least 1s")
@@ -93,5 +97,5 @@ func (s settings) check() error {
 	if _, _, err := net.SplitHostPort(s.listen); err != nil {
 		return fmt.Errorf("--listen %q is not HOST:PORT", s.listen)
 	}
-	return nil
+	return s.certificate.Validate()
 }

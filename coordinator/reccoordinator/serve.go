@@ -86,7 +86,7 @@ func (s settings) serve(ctx context.Context, stdout, stderr io.Writer) error {
 	if err != nil {
 		return program.BadInput(err)
 	}
-	certificate, address, err := s.present(authority, tokens, listener.Addr())
+	serverTLS, address, err := s.present(authority, tokens, listener.Addr(), logger.Named("tls"))
 	if err != nil {
 		return errors.Join(program.BadInput(err), listener.Close())
 	}
@@ -103,7 +103,7 @@ func (s settings) serve(ctx context.Context, stdout, stderr io.Writer) error {
 	}
 	err = coordinator.Run(ctx, coordinator.Config{
 		CatalogPath: at, Name: name, ManifestKey: s.manifestKeyFile(), Broker: broker, Store: store, Location: location, Listener: listener,
-		TLS:    &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS13},
+		TLS:    serverTLS,
 		Tokens: tokens, Authority: authority, Logger: logger, FrameRate: s.frameRate, SegmentLength: s.segmentLength, GiveUp: s.giveUp, UnsafeBroker: s.unsafeBroker,
 		FreeBytes: coordinator.DiskSpace(disks...), Metrics: metricsListener, Policy: policy, Reload: reload, Access: accessFile, AccessReload: accessReload, Address: address, OIDCSecret: os.Getenv(oidcSecret),
 		Ready: func() { fmt.Fprintf(stdout, "reccoordinator ready at %s\n", address) },
@@ -143,30 +143,30 @@ func (s settings) dialBroker(ctx context.Context, authority *identity.Authority,
 	return bus.DialBroker(ctx, bus.BrokerConfig{Trust: trust, URLs: s.natsURLs, CA: ca, Logger: logger})
 }
 
-// present makes the server's certificate and the client files for the address at which the coordinator is reached.
-func (s settings) present(authority *identity.Authority, tokens identity.Tokens, at net.Addr) (tls.Certificate, string, error) {
+// present makes or opens the server's certificate, and makes the client files for the address at which the coordinator is reached.
+func (s settings) present(authority *identity.Authority, tokens identity.Tokens, at net.Addr, logger hclog.Logger) (*tls.Config, string, error) {
 	host, _, err := net.SplitHostPort(s.listen)
 	if err != nil {
-		return tls.Certificate{}, "", err
+		return nil, "", err
 	}
 	_, port, err := net.SplitHostPort(at.String())
 	if err != nil {
-		return tls.Certificate{}, "", err
+		return nil, "", err
 	}
 	names := s.hosts
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		own, err := os.Hostname()
 		if err != nil {
-			return tls.Certificate{}, "", fmt.Errorf("find own name: %w", err)
+			return nil, "", fmt.Errorf("find own name: %w", err)
 		}
 		names = append(names, own)
 	} else {
 		names = append(names, host)
 	}
-	certificate, err := authority.ServerCertificate(names)
+	config, ca, err := authority.ServerTLS(s.certificate, names, logger)
 	if err != nil {
-		return tls.Certificate{}, "", err
+		return nil, "", err
 	}
 	address := net.JoinHostPort(names[0], port)
-	return certificate, address, tokens.WriteClients(s.dataDir, address, authority.CACertificate())
+	return config, address, tokens.WriteClients(s.dataDir, address, ca)
 }

@@ -57,6 +57,9 @@ type Config struct {
 	AccessReload <-chan os.Signal
 	// OIDCSecret is the page's client secret where Access names a provider and no file with it.
 	OIDCSecret string
+	// Certificate names the files of the certificate of Listen; without, the installation's own authority makes one. The broker's is
+	// always its own.
+	Certificate identity.CertificatePaths
 	// RequireEnrollment lets nobody record with the token that agents share: they have to join.
 	RequireEnrollment bool
 	// Slots is how many segments are encoded at the same time.
@@ -103,13 +106,15 @@ func Run(ctx context.Context, cfg Config) error {
 	if cfg.RequireEnrollment {
 		tokens.Agent = ""
 	}
-	certificate, err := authority.ServerCertificate([]string{cfg.Host})
+	serverTLS, ca, err := authority.ServerTLS(cfg.Certificate, []string{cfg.Host}, cfg.Logger.Named("tls"))
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	brokerTLS, _, err := authority.ServerTLS(identity.CertificatePaths{}, []string{cfg.Host}, cfg.Logger)
 	if err != nil {
 		return err
 	}
-	serverTLS := &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS13}
-
-	server, trust, err := cfg.startBroker(serverTLS)
+	server, trust, err := cfg.startBroker(brokerTLS)
 	if err != nil {
 		return err
 	}
@@ -143,11 +148,11 @@ func Run(ctx context.Context, cfg Config) error {
 	registry := metrics.New("recfleet", version.Version)
 
 	address := reachable(cfg.Host, listener.Addr())
-	if err := tokens.WriteClients(cfg.DataDir, address, authority.CACertificate()); err != nil {
+	if err := tokens.WriteClients(cfg.DataDir, address, ca); err != nil {
 		listener.Close()
 		return err
 	}
-	conn, err := identity.Client{Address: address, CACertificate: authority.CACertificate(), Token: tokens.Encoder}.Dial()
+	conn, err := identity.Client{Address: address, CACertificate: ca, Token: tokens.Encoder}.Dial()
 	if err != nil {
 		listener.Close()
 		return err

@@ -38,6 +38,8 @@ func command() *cobra.Command {
 				return program.BadInput(errors.New("--data-dir is missing"))
 			case log == hclog.NoLevel:
 				return program.BadInput(fmt.Errorf("log level %q is unknown", level))
+			case cfg.Certificate.Validate() != nil:
+				return program.BadInput(cfg.Certificate.Validate())
 			}
 			cfg.Logger = hclog.New(&hclog.LoggerOptions{Name: "recfleet", Level: log, Output: c.ErrOrStderr()})
 			cfg.Ready = func(address string) { fmt.Fprintf(c.OutOrStdout(), "recfleet ready at https://%s\n", address) }
@@ -69,6 +71,7 @@ func command() *cobra.Command {
 	f.DurationVar(&cfg.GiveUp, "give-up", coordinator.DefaultGiveUp, "how long an agent may be silent before its session is taken over")
 	f.StringVar(&cfg.Policy, "policy", "", "`FILE` that says who is recorded and how; SIGHUP reads it again (default: everybody, as the flags say)")
 	f.StringVar(&cfg.Access, "access", "", "`FILE` that says who may do what and how people sign in; SIGHUP reads it again (default: the admin token only)")
+	program.CertificateFlags(f, &cfg.Certificate)
 	f.BoolVar(&cfg.RequireEnrollment, "require-enrollment", false, "let agents record only after they have joined (recctl enrollments), each with a key of its own")
 	f.IntVar(&cfg.Slots, "slots", 1, "segments encoded at the same time")
 	f.StringVar(&cfg.MetricsListen, "metrics-listen", "", "`HOST:PORT` for Prometheus and probes, unencrypted and open to who reaches it (default: none)")
