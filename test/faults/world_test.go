@@ -112,7 +112,7 @@ func newWorld(t *testing.T) *world {
 	go func() {
 		ended <- coordinator.Run(ctx, coordinator.Config{
 			CatalogPath: filepath.Join(w.dir, "catalog.db"), Broker: w.broker, Store: w.store, Location: location, Listener: listener, TLS: config,
-			Tokens: tokens, ManifestKey: filepath.Join(w.dir, "manifest.key"), Name: "test", Lease: lease, Logger: hclog.NewNullLogger(),
+			Tokens: tokens, Authority: authority, ManifestKey: filepath.Join(w.dir, "manifest.key"), Name: "test", Lease: lease, Logger: hclog.NewNullLogger(),
 			Ready: func() { close(ready) },
 		})
 	}()
@@ -124,6 +124,9 @@ func newWorld(t *testing.T) *world {
 	})
 	select {
 	case <-ready:
+	case err := <-ended:
+		ended <- nil
+		t.Fatalf("the coordinator ended: %v", err)
 	case <-time.After(patience):
 		t.Fatal("the coordinator was not ready in time")
 	}
