@@ -130,22 +130,32 @@ func (w *writer) finish(batch []*change, err error) {
 	}
 }
 
-// turn does a batch of the changes that wait. Which they are is decided when the database is held: nobody waits for that who could not leave.
+// turn does a batch of the changes that wait. Which they are is decided when the database is held: nobody waits for that who could not
+// leave. Where a change takes the transaction with it, as one does whose caller's context ends in the middle of a statement, the
+// others are done again without it.
 func (w *writer) turn() {
 	tx, err := w.begin(context.Background())
-	if err != nil {
-		w.finish(w.take(togetherMost), err)
-		return
-	}
 	batch := w.take(togetherMost)
-	if err := inTurn(tx, batch); err != nil {
-		// None has happened. Each is done again by itself, so that what was wrong with one is not the others' fault.
-		_ = tx.Rollback() // the error that led here says more
-		for _, c := range batch {
-			w.finish([]*change{c}, w.alone(c))
+	for err == nil {
+		culprit := inTurn(tx, batch)
+		if culprit < 0 {
+			w.commit(tx, batch)
+			return
 		}
-		return
+		_ = tx.Rollback() // the culprit's error says more
+		c := batch[culprit]
+		batch = append(batch[:culprit], batch[culprit+1:]...)
+		if c.ctx.Err() == nil {
+			c.err = w.alone(c)
+		}
+		close(c.done)
+		tx, err = w.begin(context.Background())
 	}
+	w.finish(batch, err)
+}
+
+// commit ends a transaction and tells the callers of its changes.
+func (w *writer) commit(tx *txn, batch []*change) {
 	if err := tx.Commit(); err != nil {
 		w.finish(batch, fmt.Errorf("commit: %w", err))
 		return
@@ -155,28 +165,29 @@ func (w *writer) turn() {
 	}
 }
 
-// inTurn does the changes of a batch one after the other, each as if it were alone: what is wrong with one is its own. An error
-// is about the transaction.
-func inTurn(tx *txn, batch []*change) error {
+// inTurn does the changes of a batch one after the other, each as if it were alone: what is wrong with one is its own. It returns the
+// index of a change that took the transaction with it, so that none has happened, or -1.
+func inTurn(tx *txn, batch []*change) (culprit int) {
 	ctx := context.Background()
-	for _, c := range batch {
+	for i, c := range batch {
 		if c.err = c.ctx.Err(); c.err != nil {
 			continue
 		}
-		if _, err := tx.ExecContext(ctx, "SAVEPOINT change"); err != nil {
-			return fmt.Errorf("begin change: %w", err)
+		if _, c.err = tx.ExecContext(ctx, "SAVEPOINT change"); c.err != nil {
+			return i
 		}
 		if c.err = c.f(tx); c.err != nil {
-			// A change that was interrupted may have taken the transaction with it.
 			if _, err := tx.ExecContext(ctx, "ROLLBACK TO change"); err != nil {
-				return errors.Join(c.err, err)
+				c.err = errors.Join(c.err, err)
+				return i
 			}
 		}
 		if _, err := tx.ExecContext(ctx, "RELEASE change"); err != nil {
-			return errors.Join(c.err, err)
+			c.err = errors.Join(c.err, err)
+			return i
 		}
 	}
-	return nil
+	return -1
 }
 
 // alone does one change in a transaction of its own.
