@@ -138,7 +138,7 @@ func custodyTable(t *tables, r custody.Report) {
 	}
 	t.fields([][]cell{
 		{{text: "verified"}, verdict},
-		plain("days", fmt.Sprintf("%d, %s to %s", r.Days, r.FirstDay, r.LastDay)),
+		plain("days", daysOf(r)),
 		plain("last digest", r.LastDigest),
 		plain("sessions", fmt.Sprintf("%d, and %d deleted", r.Sessions, r.Deleted)),
 		plain("objects", fmt.Sprintf("%d, %s", r.Objects, bytesText(r.Bytes))),
@@ -159,4 +159,12 @@ func custodyTable(t *tables, r custody.Report) {
 			{"DETAIL", false, text(func(v p) string { return escape(v.Detail) })},
 		})
 	}
+}
+
+// daysOf says how many days there are digests of, and which.
+func daysOf(r custody.Report) string {
+	if r.Days == 0 {
+		return "none"
+	}
+	return fmt.Sprintf("%d, %s to %s", r.Days, r.FirstDay, r.LastDay)
 }

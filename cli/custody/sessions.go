@@ -221,7 +221,7 @@ func (w *walk) strangers(t told) error {
 			w.account(folder)
 			continue
 		}
-		w.note(Added, m.Session.ID, key, "the session is in no digest; one that was closed after %s will be in the next", w.report.LastDay)
+		w.note(Added, m.Session.ID, key, "the session is in no digest; one that was closed after the last will be in the next")
 		w.report.Sessions++
 		if err := w.session(m.Session.ID, folder, evidence.File{Key: key}, ""); err != nil {
 			return err
