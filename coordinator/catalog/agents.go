@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -17,36 +18,44 @@ type Beat struct {
 	Idle      time.Duration // since the user's last input; negative where it is not known
 }
 
-// beatsAtOnce bounds the rows of one statement.
-const beatsAtOnce = 500
+// beatsAtOnce bounds the beats of one transaction, so that others have their turns in between.
+const beatsAtOnce = 250
 
-// NoteBeats keeps the signs of life that a coordinator heard, one for each session. What is kept may be lost with a crash of
-// the database: agents say it again.
+// NoteBeats keeps the signs of life that a coordinator heard, one for each session, some in a transaction at a time. What is kept may
+// be lost with a crash of the database: agents say it again.
 func (c *Catalog) NoteBeats(ctx context.Context, coordinator string, beats []Beat) error {
-	err := c.update(ctx, func(tx *txn) error {
-		for rest := beats; len(rest) > 0; rest = rest[min(beatsAtOnce, len(rest)):] {
-			var s statement
-			var values []string
-			for _, b := range rest[:min(beatsAtOnce, len(rest))] {
-				values = append(values, "("+strings.Join([]string{
-					s.arg(b.Session), s.arg(coordinator), s.arg(nanos(b.Seen)), s.arg(nanos(b.LastFrame)), s.arg(b.Spooled), s.arg(int64(b.Idle)), s.arg(b.Frames),
-				}, ", ")+")")
+	for some := range slices.Chunk(beats, beatsAtOnce) {
+		err := c.update(ctx, func(tx *txn) error {
+			for together := range slices.Chunk(some, tx.dialect.beatsTogether) {
+				if err := noteBeats(ctx, tx, coordinator, together); err != nil {
+					return err
+				}
 			}
-			if _, err := exec(ctx, tx, `INSERT INTO agents (session_id, coordinator, seen_time, frame_time, spooled, idle, frames) VALUES `+strings.Join(values, ", ")+`
-				ON CONFLICT (session_id) DO UPDATE SET coordinator = EXCLUDED.coordinator, seen_time = EXCLUDED.seen_time,
-				  frame_time = CASE WHEN EXCLUDED.frames < 0 THEN agents.frame_time ELSE EXCLUDED.frame_time END,
-				  spooled = CASE WHEN EXCLUDED.frames < 0 THEN agents.spooled ELSE EXCLUDED.spooled END,
-				  idle = CASE WHEN EXCLUDED.frames < 0 THEN agents.idle ELSE EXCLUDED.idle END,
-				  frames = CASE WHEN EXCLUDED.frames < 0 THEN agents.frames ELSE EXCLUDED.frames END`, s.args...); err != nil {
-				return err
-			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("note beats of agents: %w", err)
 		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("note beats of agents: %w", err)
 	}
 	return nil
+}
+
+// noteBeats writes beats in one statement.
+func noteBeats(ctx context.Context, tx *txn, coordinator string, beats []Beat) error {
+	var s statement
+	values := make([]string, 0, len(beats))
+	for _, b := range beats {
+		values = append(values, "("+strings.Join([]string{
+			s.arg(b.Session), s.arg(coordinator), s.arg(nanos(b.Seen)), s.arg(nanos(b.LastFrame)), s.arg(b.Spooled), s.arg(int64(b.Idle)), s.arg(b.Frames),
+		}, ", ")+")")
+	}
+	_, err := exec(ctx, tx, `INSERT INTO agents (session_id, coordinator, seen_time, frame_time, spooled, idle, frames) VALUES `+strings.Join(values, ", ")+`
+		ON CONFLICT (session_id) DO UPDATE SET coordinator = EXCLUDED.coordinator, seen_time = EXCLUDED.seen_time,
+		  frame_time = CASE WHEN EXCLUDED.frames < 0 THEN agents.frame_time ELSE EXCLUDED.frame_time END,
+		  spooled = CASE WHEN EXCLUDED.frames < 0 THEN agents.spooled ELSE EXCLUDED.spooled END,
+		  idle = CASE WHEN EXCLUDED.frames < 0 THEN agents.idle ELSE EXCLUDED.idle END,
+		  frames = CASE WHEN EXCLUDED.frames < 0 THEN agents.frames ELSE EXCLUDED.frames END`, s.args...)
+	return err
 }
 
 // BeatsOfOthers returns the last signs of life that were heard by coordinators other than the one named. Their times are of

@@ -23,6 +23,8 @@ type dialect struct {
 	share string
 	// alone makes a transaction the only one that migrates; empty where every writer is alone.
 	alone string
+	// beatsTogether is how many beats one statement takes: SQLite's driver looks for each parameter among all of a statement's.
+	beatsTogether int
 	// settle is what makes the most of a database that has changed much.
 	settle string
 	// passing reports whether a transaction failed only because others stood in its way.
@@ -36,7 +38,7 @@ type dialect struct {
 // sqlite has one writer, which is alone with the tables.
 func sqlite() dialect {
 	never := func(error) bool { return false }
-	return dialect{name: "sqlite", settle: "PRAGMA optimize", passing: busy, severed: never}
+	return dialect{name: "sqlite", settle: "PRAGMA optimize", passing: busy, severed: never, beatsTogether: 1}
 }
 
 // busy reports whether SQLite was not waited for: two that open a new file stand in each other's way at once.
@@ -53,7 +55,7 @@ func postgresDialect() dialect {
 	return dialect{
 		name: "postgres", lock: " FOR NO KEY UPDATE", skip: " FOR NO KEY UPDATE SKIP LOCKED", share: " FOR SHARE", passing: passing, severed: severed,
 		alone:  fmt.Sprintf("SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock(%d)", migrationLock),
-		settle: "VACUUM ANALYZE", view: &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead},
+		settle: "VACUUM ANALYZE", beatsTogether: beatsAtOnce, view: &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead},
 	}
 }
 
@@ -78,13 +80,13 @@ func (l Location) open() (dialect, *sql.DB, *sql.DB, error) {
 		}
 		return postgresDialect(), pooled(sql.OpenDB(write)), pooled(sql.OpenDB(read)), nil
 	}
-	write, err := sql.Open("sqlite", sqliteName(l.path, false))
+	write, err := openSQLite(l.path, false)
 	if err != nil {
 		return dialect{}, nil, nil, err
 	}
 	// SQLite has one writer at a time: giving it one connection makes writers wait in Go, in order, not in busy loops.
 	write.SetMaxOpenConns(1)
-	read, err := sql.Open("sqlite", sqliteName(l.path, true))
+	read, err := openSQLite(l.path, true)
 	if err != nil {
 		return dialect{}, nil, nil, errors.Join(err, write.Close())
 	}
