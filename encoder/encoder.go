@@ -99,8 +99,7 @@ func (c Config) withDefaults() (Config, error) {
 }
 
 // Run leases and does jobs until ctx ends, finishes those it holds for at most DrainTime or until Stop, and gives the rest
-// back. It
-// fails at once with ErrUnusable where the configuration, the work directory or FFmpeg is unusable or the coordinator
+// back. It fails at once with ErrUnusable where the configuration, the work directory or FFmpeg is unusable or the coordinator
 // refuses the caller; a coordinator that is away is tried again for ever. Where the coordinator orders it to drain it
 // finishes what it holds and returns nil.
 func Run(ctx context.Context, cfg Config) error {
@@ -113,11 +112,11 @@ func Run(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("%w: %w", ErrUnusable, err)
 	}
 	defer func() { _ = release() }()
-	ffmpegVersion, err := ffmpeg.Version(ctx)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrUnusable, err)
-	}
-	if err := confined(ctx, cfg.Logger); err != nil {
+	ffmpegVersion, err := tryFFmpeg(ctx, cfg.Logger)
+	switch {
+	case ctx.Err() != nil:
+		return nil // ended before anything was leased
+	case err != nil:
 		return fmt.Errorf("%w: %w", ErrUnusable, err)
 	}
 	key, err := bus.NewKey()
@@ -140,11 +139,15 @@ func Run(ctx context.Context, cfg Config) error {
 	return p.run(ctx)
 }
 
-// confined says what holds for the FFmpegs to come.
-func confined(ctx context.Context, logger hclog.Logger) error {
+// tryFFmpeg returns FFmpeg's version, and says what holds for the FFmpegs to come.
+func tryFFmpeg(ctx context.Context, logger hclog.Logger) (string, error) {
+	version, err := ffmpeg.Version(ctx)
+	if err != nil {
+		return "", err
+	}
 	held, err := ffmpeg.Confine(ctx)
 	if err != nil {
-		return err
+		return "", err
 	}
 	tell := logger.Info
 	if !held.Limited || !held.Offline || !held.OwnUser {
@@ -152,7 +155,7 @@ func confined(ctx context.Context, logger hclog.Logger) error {
 	}
 	tell("ffmpeg confined", "limits_from_start", held.Limited, "limits", held.Limited || held.LimitedLate, "offline", held.Offline,
 		"own_user_namespace", held.OwnUser, "processes_limited", held.Counted)
-	return nil
+	return version, nil
 }
 
 func newID() string {

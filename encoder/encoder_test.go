@@ -321,3 +321,13 @@ func TestRunRefuses(t *testing.T) {
 		})
 	}
 }
+
+// A signal that comes while FFmpeg is looked at is no failure.
+func TestRunEndsInOrderBeforeItBegan(t *testing.T) {
+	f := newFixture(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := Run(ctx, f.cfg); err != nil {
+		t.Error(err)
+	}
+}
