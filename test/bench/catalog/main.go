@@ -11,7 +11,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"log"
 	"os"
 	"os/signal"
@@ -21,6 +20,7 @@ import (
 	"time"
 
 	"github.com/recfleet/recfleet/coordinator/catalog"
+	"github.com/recfleet/recfleet/test/bench/document"
 	"github.com/recfleet/recfleet/test/postgres"
 )
 
@@ -65,7 +65,7 @@ func run(ctx context.Context, cfg config) (err error) {
 	if cfg.docs == "" {
 		return nil
 	}
-	return insert(cfg.docs, table)
+	return document.Insert(cfg.docs, "bench-catalog", table)
 }
 
 // measure fills one database and asks it.
@@ -140,35 +140,4 @@ func database(ctx context.Context, engine, dir string) (location string, size fu
 		return location, func(ctx context.Context) (int64, error) { return server.Size(ctx, "bench") }, server.Stop, nil
 	}
 	return "", nil, nil, fmt.Errorf("no such database")
-}
-
-const markBegin, markEnd = "<!-- make bench-catalog writes what follows -->\n", "<!-- until here -->\n"
-
-// insert puts the table into its part of a document.
-func insert(path, table string) error {
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	before, rest, ok := strings.Cut(string(raw), markBegin)
-	_, after, end := strings.Cut(rest, markEnd)
-	if !ok || !end {
-		return fmt.Errorf("%s has no part that is marked for the table", path)
-	}
-	return os.WriteFile(path, []byte(before+markBegin+table+markEnd+after), 0o644)
-}
-
-// load says what else the machine does.
-func load() string {
-	f, err := os.Open("/proc/loadavg")
-	if err != nil {
-		return "unknown"
-	}
-	defer f.Close()
-	raw, err := io.ReadAll(f)
-	if err != nil {
-		return "unknown"
-	}
-	one, _, _ := strings.Cut(string(raw), " ")
-	return one
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/recfleet/recfleet/test/bench/document"
 )
 
 // result is what one database took.
@@ -22,7 +24,7 @@ func percentile(of []time.Duration, p int) time.Duration {
 
 func render(cfg config, results []result) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Milliseconds for a page of %d of %d sessions (%d asked for of each kind; load of the machine at the end: %s).\n\n", pageSize, cfg.sessions, cfg.samples, load())
+	fmt.Fprintf(&b, "Milliseconds for a page of %d of %d sessions (%d asked for of each kind; load of the machine at the end: %s).\n\n", pageSize, cfg.sessions, cfg.samples, document.Load())
 	b.WriteString("| what is asked for |")
 	for _, r := range results {
 		fmt.Fprintf(&b, " %s p50 | p95 | p99 |", r.engine)

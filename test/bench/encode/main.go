@@ -18,6 +18,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/recfleet/recfleet/test/bench/document"
 )
 
 const (
@@ -90,21 +92,5 @@ func run(ctx context.Context, cfg config) (err error) {
 	if cfg.docs == "" {
 		return nil
 	}
-	return insert(cfg.docs, table)
-}
-
-const markBegin, markEnd = "<!-- make bench-encode writes what follows -->\n", "<!-- until here -->\n"
-
-// insert puts the table into its part of a document.
-func insert(path, table string) error {
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	before, rest, ok := strings.Cut(string(raw), markBegin)
-	_, after, end := strings.Cut(rest, markEnd)
-	if !ok || !end {
-		return fmt.Errorf("%s has no part that is marked for the table", path)
-	}
-	return os.WriteFile(path, []byte(before+markBegin+table+markEnd+after), 0o644)
+	return document.Insert(cfg.docs, "bench-encode", table)
 }

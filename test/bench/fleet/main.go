@@ -20,6 +20,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/recfleet/recfleet/test/bench/document"
 )
 
 type config struct {
@@ -88,5 +90,5 @@ func run(ctx context.Context, cfg config, variants []string) error {
 	if cfg.docs == "" {
 		return nil
 	}
-	return insert(cfg.docs, table)
+	return document.Insert(cfg.docs, "bench-fleet", table)
 }

@@ -2,17 +2,18 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"runtime"
 	"strings"
 	"time"
+
+	"github.com/recfleet/recfleet/test/bench/document"
 )
 
 // render makes the table: a row for each figure, a column for each variant.
 func render(cfg config, results []result) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d sessions, %d %% of them active; segments of %v, %.3g sessions begin and end a second; %v at the agents' own rhythm; %d chunks under\nway where as many are published as go; %d cores for servers and clients together; load of the machine at the end: %s.\n\n",
-		cfg.sessions, cfg.active, cfg.segment, cfg.churn, cfg.duration, cfg.inFlight, runtime.NumCPU(), load())
+		cfg.sessions, cfg.active, cfg.segment, cfg.churn, cfg.duration, cfg.inFlight, runtime.NumCPU(), document.Load())
 	row := func(name string, cell func(r result) string) {
 		b.WriteString("| " + name + " |")
 		for _, r := range results {
@@ -75,30 +76,4 @@ func cores(r result, c [3]float64) string {
 		return fmt.Sprintf("%.2f together / %.2f", c[0], c[2])
 	}
 	return fmt.Sprintf("%.2f / %.2f / %.2f", c[0], c[1], c[2])
-}
-
-const markBegin, markEnd = "<!-- make bench-fleet writes what follows -->\n", "<!-- until here -->\n"
-
-// insert puts the table into its part of a document.
-func insert(path, table string) error {
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	before, rest, ok := strings.Cut(string(raw), markBegin)
-	_, after, end := strings.Cut(rest, markEnd)
-	if !ok || !end {
-		return fmt.Errorf("%s has no part that is marked for the table", path)
-	}
-	return os.WriteFile(path, []byte(before+markBegin+table+markEnd+after), 0o644)
-}
-
-// load says what else the machine does.
-func load() string {
-	raw, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return "unknown"
-	}
-	one, _, _ := strings.Cut(string(raw), " ")
-	return one
 }
