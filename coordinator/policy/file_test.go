@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/recfleet/recfleet/coordinator/policy"
+	"github.com/recfleet/recfleet/coordinator/written"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -61,7 +62,7 @@ func TestReloadRefusesABadFile(t *testing.T) {
 	}
 	log := &words{}
 	logger := hclog.New(&hclog.LoggerOptions{Output: log})
-	if _, err := policy.Open(path, logger); !errors.Is(err, policy.ErrFile) {
+	if _, err := policy.Open(path, logger); !errors.Is(err, written.ErrFile) {
 		t.Errorf("a missing file: %v", err)
 	}
 	write("rules: [{name: a, mode: lax}]")

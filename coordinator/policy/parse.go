@@ -82,7 +82,7 @@ func (p *patterns) UnmarshalJSON(raw []byte) error {
 	return json.Unmarshal(raw, (*[]string)(p))
 }
 
-// Parse reads a policy in YAML or JSON. The error is Errors where the policy is at fault.
+// Parse reads a policy in YAML or JSON. The error is written.Errors where the policy is at fault.
 func Parse(raw []byte) (*Policy, error) {
 	var d document
 	if err := written.Decode(raw, Schema(), &d); err != nil {
@@ -99,12 +99,6 @@ func Parse(raw []byte) (*Policy, error) {
 
 // Schema returns the JSON Schema of policy files.
 func Schema() []byte { return docs.PolicySchema() }
-
-// Errors is all that is wrong in a policy file, in the order of its lines.
-type Errors = written.Errors
-
-// AsErrors returns what is wrong in a policy file, where that is the error.
-func AsErrors(err error) (Errors, bool) { return written.AsErrors(err) }
 
 // versionText returns a version that is written as text or number.
 func versionText(raw json.RawMessage) string {

@@ -8,13 +8,14 @@ import (
 	"testing"
 
 	"github.com/recfleet/recfleet/coordinator/policy"
+	"github.com/recfleet/recfleet/coordinator/written"
 )
 
 // lines returns what is wrong as "line: path: text".
 func lines(t *testing.T, text string) []string {
 	t.Helper()
 	_, err := policy.Parse([]byte(text))
-	problems, ok := policy.AsErrors(err)
+	problems, ok := written.AsErrors(err)
 	if !ok {
 		t.Fatalf("error %v", err)
 	}
@@ -154,7 +155,7 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		problems, ok := policy.AsErrors(err)
+		problems, ok := written.AsErrors(err)
 		if !ok || len(problems) == 0 {
 			t.Fatalf("error %v", err)
 		}

@@ -3,11 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
-	"syscall"
 
-	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
 	"github.com/recfleet/recfleet/coordinator/access"
@@ -47,17 +43,4 @@ func validateAccess(stdout, stderr io.Writer, path string) error {
 	}
 	fmt.Fprintf(stdout, "%s can be used: %d roles, version %q, hash %s\n", path, len(b.Roles()), b.Version(), b.Hash())
 	return nil
-}
-
-// openAccess is openPolicy for the access file.
-func openAccess(path string, logger hclog.Logger) (f *access.File, reload chan os.Signal, stop func(), err error) {
-	if path == "" {
-		return nil, nil, func() {}, nil
-	}
-	if f, err = access.Open(path, logger); err != nil {
-		return nil, nil, nil, err
-	}
-	reload = make(chan os.Signal, 1)
-	signal.Notify(reload, syscall.SIGHUP)
-	return f, reload, func() { signal.Stop(reload) }, nil
 }

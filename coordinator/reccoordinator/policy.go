@@ -7,7 +7,6 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
 	"github.com/recfleet/recfleet/coordinator/policy"
@@ -64,16 +63,13 @@ func unusable(stderr io.Writer, path string, err error) error {
 	return program.BadInput(fmt.Errorf("%s cannot be used: %d problem(s)", path, len(problems)))
 }
 
-// openPolicy reads the policy, and returns the signals that ask for it to be read again until stop is called. Where there is no
-// policy it returns nil and leaves the signal as it is.
-func openPolicy(path string, logger hclog.Logger) (f *policy.File, reload chan os.Signal, stop func(), err error) {
+// onHangup returns the signals that ask for a file to be read again, until stop is called. Where there is no file it leaves the signal
+// as it is.
+func onHangup(path string) (reload chan os.Signal, stop func()) {
 	if path == "" {
-		return nil, nil, func() {}, nil
-	}
-	if f, err = policy.Open(path, logger); err != nil {
-		return nil, nil, nil, err
+		return nil, func() {}
 	}
 	reload = make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
-	return f, reload, func() { signal.Stop(reload) }, nil
+	return reload, func() { signal.Stop(reload) }
 }

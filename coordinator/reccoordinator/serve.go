@@ -13,8 +13,10 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/recfleet/recfleet/coordinator"
+	"github.com/recfleet/recfleet/coordinator/access"
 	"github.com/recfleet/recfleet/coordinator/catalog"
 	"github.com/recfleet/recfleet/coordinator/duty"
+	"github.com/recfleet/recfleet/coordinator/policy"
 	"github.com/recfleet/recfleet/internal/bus"
 	"github.com/recfleet/recfleet/internal/filelock"
 	"github.com/recfleet/recfleet/internal/identity"
@@ -47,15 +49,17 @@ func (s settings) serve(ctx context.Context, stdout, stderr io.Writer) error {
 	}
 	defer func() { _ = lock.Release() }()
 	logger := hclog.New(&hclog.LoggerOptions{Name: "reccoordinator", Level: hclog.LevelFromString(s.logLevel), Output: stderr})
-	policy, reload, stopReload, err := openPolicy(s.policy, logger.Named("policy"))
+	rules, err := policy.Open(s.policy, logger.Named("policy"))
 	if err != nil {
 		return program.BadInput(err)
 	}
+	people, err := access.Open(s.access, logger.Named("access"))
+	if err != nil {
+		return program.BadInput(err)
+	}
+	reload, stopReload := onHangup(s.policy)
 	defer stopReload()
-	accessFile, accessReload, stopAccess, err := openAccess(s.access, logger.Named("access"))
-	if err != nil {
-		return program.BadInput(err)
-	}
+	accessReload, stopAccess := onHangup(s.access)
 	defer stopAccess()
 	name, err := duty.OpenName(filepath.Join(s.dataDir, "name")) // not with what coordinators share
 	if err != nil {
@@ -105,7 +109,7 @@ func (s settings) serve(ctx context.Context, stdout, stderr io.Writer) error {
 		CatalogPath: at, Name: name, ManifestKey: s.manifestKeyFile(), Broker: broker, Store: store, Location: location, Listener: listener,
 		TLS:    serverTLS,
 		Tokens: tokens, Authority: authority, Logger: logger, FrameRate: s.frameRate, SegmentLength: s.segmentLength, GiveUp: s.giveUp, UnsafeBroker: s.unsafeBroker,
-		FreeBytes: coordinator.DiskSpace(disks...), Metrics: metricsListener, Policy: policy, Reload: reload, Access: accessFile, AccessReload: accessReload, Address: address, OIDCSecret: os.Getenv(oidcSecret),
+		FreeBytes: coordinator.DiskSpace(disks...), Metrics: metricsListener, Policy: rules, Reload: reload, Access: people, AccessReload: accessReload, Address: address, OIDCSecret: os.Getenv(oidcSecret),
 		Ready: func() { fmt.Fprintf(stdout, "reccoordinator ready at %s\n", address) },
 	})
 	if errors.Is(err, coordinator.ErrConfig) || errors.Is(err, bus.ErrUnsafeBroker) || errors.Is(err, catalog.ErrLocation) {

@@ -87,13 +87,13 @@ func Run(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("%w: data directory: %w", ErrConfig, err)
 	}
 	defer func() { _ = lock.Release() }()
-	rules, err := cfg.openPolicy()
+	rules, err := policy.Open(cfg.Policy, cfg.Logger.Named("policy"))
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	people, err := cfg.openAccess()
+	people, err := access.Open(cfg.Access, cfg.Logger.Named("access"))
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	authority, err := identity.OpenAuthority(cfg.path("identity"))
 	if err != nil {
@@ -185,30 +185,6 @@ func Run(ctx context.Context, cfg Config) error {
 }
 
 func (c Config) path(name string) string { return filepath.Join(c.DataDir, name) }
-
-// openPolicy returns nil where there is none.
-func (c Config) openPolicy() (*policy.File, error) {
-	if c.Policy == "" {
-		return nil, nil
-	}
-	f, err := policy.Open(c.Policy, c.Logger.Named("policy"))
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
-	}
-	return f, nil
-}
-
-// openAccess returns nil where there is none.
-func (c Config) openAccess() (*access.File, error) {
-	if c.Access == "" {
-		return nil, nil
-	}
-	f, err := access.Open(c.Access, c.Logger.Named("access"))
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
-	}
-	return f, nil
-}
 
 // startBroker starts the embedded broker with what it may fill of the disk.
 func (c Config) startBroker(serverTLS *tls.Config) (*embedded.Server, *bus.Trust, error) {
