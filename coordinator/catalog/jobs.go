@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -88,6 +89,11 @@ func (c *Catalog) RenewLeases(ctx context.Context, encoder string, held []Held, 
 // the job was completed under the same generation with the same recording it changes nothing.
 func (c *Catalog) CompleteJob(ctx context.Context, id string, generation int64, r Recording) error {
 	err := c.update(ctx, func(tx *txn) error {
+		// The session first, as those do who retry jobs: its totals change.
+		of, _, _ := strings.Cut(id, ".")
+		if err := lockSession(ctx, tx, of); err != nil {
+			return err
+		}
 		j, err := job(ctx, tx, id)
 		if err != nil {
 			return err
@@ -119,6 +125,9 @@ func (c *Catalog) CompleteJob(ctx context.Context, id string, generation int64, 
 			WHERE session_id = $13 AND number = $14`,
 			r.ObjectKey, r.ObjectVersion, r.Bytes, r.SHA256.String(), r.Width, r.Height, r.Frames, int64(r.Duration), r.Codec,
 			r.FFmpegVersion, r.EncoderVersion, r.EncoderID, j.Session, j.Segment, thumbnails); err != nil {
+			return err
+		}
+		if err := addTotals(ctx, tx, j.Session, Totals{Archived: 1, ArchivedBytes: r.Bytes}); err != nil {
 			return err
 		}
 		return setSegmentState(ctx, tx, g, SegmentArchived)

@@ -51,8 +51,7 @@ func (c *Catalog) ReleaseSession(ctx context.Context, id string) error {
 	return wrap("release session", id, err)
 }
 
-// Expired returns at most limit sessions whose retention has ended and that nobody holds, the longest expired first,
-// without totals.
+// Expired returns at most limit sessions whose retention has ended and that nobody holds, the longest expired first.
 func (c *Catalog) Expired(ctx context.Context, now time.Time, limit int) ([]Session, error) {
 	found, err := c.sessionsWhere(ctx, `retain_until > 0 AND hold_time = 0 AND delete_ordered_time = 0 AND retain_until < $1
 		AND state IN ('complete', 'interrupted', 'empty', 'refused') ORDER BY retain_until LIMIT $2`, nanos(now), limit)
@@ -90,7 +89,7 @@ func (c *Catalog) OrderDeletion(ctx context.Context, id string, d Deletion) erro
 	return wrap("order deletion of session", id, err)
 }
 
-// ToDelete returns at most limit sessions whose deletion was ordered and is not done, the oldest order first, without totals.
+// ToDelete returns at most limit sessions whose deletion was ordered and is not done, the oldest order first.
 func (c *Catalog) ToDelete(ctx context.Context, limit int) ([]Session, error) {
 	found, err := c.sessionsWhere(ctx, `delete_ordered_time > 0 AND deleted_time = 0 ORDER BY delete_ordered_time LIMIT $1`, limit)
 	if err != nil {

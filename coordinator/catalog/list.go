@@ -39,7 +39,7 @@ func (c *Catalog) ListSessions(ctx context.Context, f Filter, size int, token st
 		if more {
 			next = f.token(found[size-1])
 		}
-		return addTotals(ctx, tx, found)
+		return addUnrecorded(ctx, tx, found)
 	})
 	if err != nil {
 		return nil, "", fmt.Errorf("list sessions: %w", err)

@@ -71,7 +71,7 @@ func indexes(ctx context.Context, tx *txn) (found []indexSQL, err error) {
 func load(ctx context.Context, tx *txn, some []Detail, last *int64) error {
 	sessions := insertion{table: "sessions", columns: `id, request_id, state, state_reason, user_name, stack, fleet, instance, metadata, agent_version,
 		archive_prefix, frame_rate, segment_length, segment_bytes, start_time, created_time, end_time, lost_time, stop_reason, end_reason,
-		ended_by, last_segment, last_event, position, length_class, deleted_time, user_groups`}
+		ended_by, last_segment, last_event, position, length_class, deleted_time, user_groups, ` + totalsColumns}
 	words := insertion{table: "session_search", columns: "rowid, terms"}
 	if tx.dialect.name == "postgres" {
 		words.columns, words.cast = "position, terms", map[int]string{1: "CAST(CAST(%s AS TEXT) AS TSVECTOR)"}
@@ -90,9 +90,9 @@ func load(ctx context.Context, tx *txn, some []Detail, last *int64) error {
 		}
 		s.position = max(nanos(s.Start), at+1)
 		at = s.position
-		sessions.add(s.ID, s.RequestID, string(s.State), s.StateReason, s.User, s.Stack, s.Fleet, s.Instance, metadata, s.AgentVersion,
+		sessions.add(append([]any{s.ID, s.RequestID, string(s.State), s.StateReason, s.User, s.Stack, s.Fleet, s.Instance, metadata, s.AgentVersion,
 			s.ArchivePrefix, s.FrameRate, int64(s.SegmentLength), s.SegmentBytes, nanos(s.Start), nanos(s.Created), nanos(s.End), nanos(s.Lost),
-			s.StopReason, s.EndReason, string(s.EndedBy), s.LastSegment, s.LastEvent, s.position, lengthClass(s.Start, s.End), nanos(s.Deletion.Done), writeGroups(s.Groups))
+			s.StopReason, s.EndReason, string(s.EndedBy), s.LastSegment, s.LastEvent, s.position, lengthClass(s.Start, s.End), nanos(s.Deletion.Done), writeGroups(s.Groups)}, d.totals().values()...)...)
 		words.add(s.position, tx.dialect.terms(termsOf(s)))
 		for _, e := range d.Epochs {
 			monitors, err := marshal(e.Geometry.Monitors)

@@ -59,6 +59,9 @@ func insertSegment(ctx context.Context, tx *txn, in Session, s Segment, now time
 		JobID(s.Session, s.Segment), s.Session, s.Segment, JobAvailable, nanos(now), priority, in.Pool, turn); err != nil {
 		return err
 	}
+	if err := addTotals(ctx, tx, s.Session, Totals{Segments: 1, Recorded: s.End.Sub(s.Start)}); err != nil {
+		return err
+	}
 	return tally(ctx, tx, tallySegment, string(s.SealedBy), s.End.Sub(s.Start))
 }
 

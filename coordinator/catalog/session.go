@@ -70,16 +70,6 @@ func (s Session) Reason() string {
 // Unknown is the LastSegment of a session whose books are open.
 const Unknown = -1
 
-// Totals sums up what belongs to a session.
-type Totals struct {
-	Recorded      time.Duration // of the segments
-	Missing       time.Duration // of the gaps
-	Segments      int
-	Archived      int
-	Gaps          int
-	ArchivedBytes int64
-}
-
 // Party is who did something to a session.
 type Party string
 

@@ -95,14 +95,14 @@ func (c *Catalog) SessionByRequest(ctx context.Context, requestID string) (s Ses
 	return s, wrap("read session of request", requestID, err)
 }
 
-// Session returns one session with its totals, or ErrNotFound.
+// Session returns one session, or ErrNotFound.
 func (c *Catalog) Session(ctx context.Context, id string) (s Session, err error) {
 	err = c.view(ctx, func(tx *txn) error {
 		if s, err = session(ctx, tx, id); err != nil {
 			return err
 		}
 		one := []Session{s}
-		err = addTotals(ctx, tx, one)
+		err = addUnrecorded(ctx, tx, one)
 		s = one[0]
 		return err
 	})
@@ -128,14 +128,14 @@ func (c *Catalog) Detail(ctx context.Context, id string) (d Detail, err error) {
 			return err
 		}
 		one := []Session{d.Session}
-		err = addTotals(ctx, tx, one)
+		err = addUnrecorded(ctx, tx, one)
 		d.Session = one[0]
 		return err
 	})
 	return d, wrap("read session", id, err)
 }
 
-// Unfinished returns every session whose state is not final, oldest first, without totals.
+// Unfinished returns every session whose state is not final, oldest first.
 func (c *Catalog) Unfinished(ctx context.Context) (found []Session, err error) {
 	err = c.view(ctx, func(tx *txn) error {
 		return rows(ctx, tx, func(row scanner) error {
@@ -289,6 +289,9 @@ func addGap(ctx context.Context, tx *txn, id string, g Gap) error {
 	if err != nil || n == 0 {
 		return err
 	}
+	if err := addTotals(ctx, tx, id, Totals{Gaps: 1, Missing: g.End.Sub(g.Start)}); err != nil {
+		return err
+	}
 	return tally(ctx, tx, tallyGap, g.Cause, g.End.Sub(g.Start))
 }
 
@@ -296,21 +299,31 @@ const selectSession = `
 	SELECT id, request_id, state, state_reason, user_name, stack, fleet, instance, metadata, agent_version, archive_prefix,
 	  frame_rate, segment_length, start_time, created_time, end_time, lost_time, stop_reason, end_reason, ended_by,
 	  last_segment, last_event, silent_time, segment_bytes, position, deleted_time, policy_rule, policy_hash, mode, retention, policy,
-	  pool, hold_time, hold_by, hold_reason, retain_until, delete_ordered_time, deleted_by, delete_reason, user_groups, agent_id
+	  pool, hold_time, hold_by, hold_reason, retain_until, delete_ordered_time, deleted_by, delete_reason, user_groups, agent_id, ` + totalsColumns + `
 	FROM sessions`
 
 func session(ctx context.Context, tx *txn, id string) (Session, error) {
 	return scanSession(tx.QueryRowContext(ctx, selectSession+` WHERE id = $1`+tx.lock, id))
 }
 
+// lockSession waits until nobody else changes a session, and keeps others from it.
+func lockSession(ctx context.Context, tx *txn, id string) error {
+	var one int
+	err := tx.QueryRowContext(ctx, `SELECT 1 FROM sessions WHERE id = $1`+tx.lock, id).Scan(&one)
+	if errors.Is(err, sql.ErrNoRows) {
+		return ErrNotFound
+	}
+	return err
+}
+
 func scanSession(row scanner) (Session, error) {
 	var s Session
 	var metadata, groups string
-	err := row.Scan(&s.ID, &s.RequestID, &s.State, &s.StateReason, &s.User, &s.Stack, &s.Fleet, &s.Instance, &metadata,
+	err := row.Scan(append([]any{&s.ID, &s.RequestID, &s.State, &s.StateReason, &s.User, &s.Stack, &s.Fleet, &s.Instance, &metadata,
 		&s.AgentVersion, &s.ArchivePrefix, &s.FrameRate, &s.SegmentLength, instant{&s.Start}, instant{&s.Created},
 		instant{&s.End}, instant{&s.Lost}, &s.StopReason, &s.EndReason, &s.EndedBy, &s.LastSegment, &s.LastEvent, instant{&s.Silent}, &s.SegmentBytes,
 		&s.position, instant{&s.Deletion.Done}, &s.Policy.Rule, &s.Policy.Hash, &s.Policy.Mode, &s.Policy.Retention, policyTerms{&s.Policy.PolicyTerms},
-		&s.Pool, instant{&s.Hold.Time}, &s.Hold.By, &s.Hold.Reason, instant{&s.RetainUntil}, instant{&s.Deletion.Ordered}, &s.Deletion.By, &s.Deletion.Reason, &groups, &s.Agent)
+		&s.Pool, instant{&s.Hold.Time}, &s.Hold.By, &s.Hold.Reason, instant{&s.RetainUntil}, instant{&s.Deletion.Ordered}, &s.Deletion.By, &s.Deletion.Reason, &groups, &s.Agent}, s.Totals.dest()...)...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Session{}, ErrNotFound
 	}

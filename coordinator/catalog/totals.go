@@ -2,52 +2,54 @@ package catalog
 
 import (
 	"context"
-	"fmt"
-	"strings"
 	"time"
 )
 
-// addTotals fills in the totals of sessions, and since when nothing is recorded of them.
-func addTotals(ctx context.Context, tx *txn, sessions []Session) error {
-	if len(sessions) == 0 {
-		return nil
-	}
-	if err := addUnrecorded(ctx, tx, sessions); err != nil {
-		return err
-	}
-	at := make(map[string]*Totals, len(sessions))
-	marks := make([]string, 0, len(sessions))
-	args := make([]any, 0, len(sessions)+1)
-	for i := range sessions {
-		at[sessions[i].ID] = &sessions[i].Totals
-		args = append(args, sessions[i].ID)
-		marks = append(marks, fmt.Sprintf("$%d", len(args)))
-	}
-	in := "session_id IN (" + strings.Join(marks, ", ") + ")"
-	if err := rows(ctx, tx, func(row scanner) error {
-		var id string
-		var missing time.Duration
-		var n int
-		if err := row.Scan(&id, &n, &missing); err != nil {
-			return err
+// Totals sums up what belongs to a session. They are kept with it, by whoever changes what they are of in the same transaction: most
+// of what listings read would be segments and gaps otherwise.
+type Totals struct {
+	Recorded      time.Duration // of the segments
+	Missing       time.Duration // of the gaps
+	Segments      int
+	Archived      int
+	Gaps          int
+	ArchivedBytes int64
+}
+
+const totalsColumns = "segment_count, recorded, archived_count, archived_bytes, gap_count, missing"
+
+// dest is where a row's totals are scanned into, in the order of totalsColumns.
+func (t *Totals) dest() []any {
+	return []any{&t.Segments, &t.Recorded, &t.Archived, &t.ArchivedBytes, &t.Gaps, &t.Missing}
+}
+
+// values are the totals in the order of totalsColumns.
+func (t Totals) values() []any {
+	return []any{t.Segments, int64(t.Recorded), t.Archived, t.ArchivedBytes, t.Gaps, int64(t.Missing)}
+}
+
+// addTotals adds to the totals of a session.
+func addTotals(ctx context.Context, tx *txn, id string, add Totals) error {
+	_, err := exec(ctx, tx, `
+		UPDATE sessions SET segment_count = segment_count + $1, recorded = recorded + $2, archived_count = archived_count + $3,
+		  archived_bytes = archived_bytes + $4, gap_count = gap_count + $5, missing = missing + $6
+		WHERE id = $7`, append(add.values(), id)...)
+	return err
+}
+
+// totals sums up the segments and gaps of a session.
+func (d Detail) totals() (t Totals) {
+	for _, g := range d.Segments {
+		t.Segments++
+		t.Recorded += g.End.Sub(g.Start)
+		t.ArchivedBytes += g.Recording.Bytes
+		if g.State == SegmentArchived {
+			t.Archived++
 		}
-		at[id].Gaps, at[id].Missing = n, missing
-		return nil
-	}, `SELECT session_id, COUNT(*), CAST(SUM(end_time - start_time) AS BIGINT) FROM gaps WHERE `+in+` GROUP BY session_id`, args...); err != nil {
-		return err
 	}
-	args = append(args, SegmentArchived)
-	return rows(ctx, tx, func(row scanner) error {
-		var id string
-		var t Totals
-		if err := row.Scan(&id, &t.Segments, &t.Recorded, &t.Archived, &t.ArchivedBytes); err != nil {
-			return err
-		}
-		into := at[id]
-		into.Segments, into.Recorded, into.Archived, into.ArchivedBytes = t.Segments, t.Recorded, t.Archived, t.ArchivedBytes
-		return nil
-	}, fmt.Sprintf(`
-		SELECT session_id, COUNT(*), CAST(SUM(end_time - start_time) AS BIGINT),
-		  CAST(SUM(CASE WHEN state = $%d THEN 1 ELSE 0 END) AS BIGINT), CAST(SUM(object_bytes) AS BIGINT)
-		FROM segments WHERE `, len(args))+in+` GROUP BY session_id`, args...)
+	for _, g := range d.Gaps {
+		t.Gaps++
+		t.Missing += g.End.Sub(g.Start)
+	}
+	return t
 }

@@ -10,13 +10,15 @@ import (
 )
 
 const (
-	users    = 20_000
-	fleets   = 60
-	stacks   = 20
-	years    = 2
-	months   = 12 * years
-	segments = 2 // on average
-	batch    = 2000
+	users       = 20_000
+	fleets      = 60
+	stacks      = 20
+	departments = 40
+	teams       = 800
+	years       = 2
+	months      = 12 * years
+	segments    = 2 // on average
+	batch       = 2000
 )
 
 // history is what a fleet did until now. The same number of sessions is the same history but for the time of day at which
@@ -40,10 +42,17 @@ func (h *history) start(n int) time.Time {
 	return h.from.Add(time.Duration(n)*step + rand.N(step))
 }
 
-func user(n uint64) string  { return fmt.Sprintf("user%05d@example.com", n) }
-func fleet(n int) string    { return fmt.Sprintf("fleet-%02d", n) }
-func stack(n int) string    { return fmt.Sprintf("stack-%02d", n) }
-func stackOf(fleet int) int { return fleet % stacks }
+func user(n uint64) string       { return fmt.Sprintf("user%05d@example.com", n) }
+func fleet(n int) string         { return fmt.Sprintf("fleet-%02d", n) }
+func stack(n int) string         { return fmt.Sprintf("stack-%02d", n) }
+func stackOf(fleet int) int      { return fleet % stacks }
+func department(n uint64) string { return fmt.Sprintf("dept-%02d", n) }
+func team(n uint64) string       { return fmt.Sprintf("team-%03d", n) }
+
+// groupsOf are those of a user: everybody's, one of a department and one of a few colleagues.
+func groupsOf(user uint64) []string {
+	return []string{department(user % departments), "staff", team(user % teams)}
+}
 func image(fleet, month int) string {
 	return fmt.Sprintf("arn:aws:appstream:eu-central-1:123456789012:image/desk%d-build%d", fleet%6, month)
 }
@@ -70,12 +79,12 @@ func (h *history) session(n int) catalog.Detail {
 	who := h.zipf.Uint64()
 	s := catalog.Session{
 		ID: fmt.Sprintf("s%06dx%012x", n, r.Uint64()>>16), RequestID: fmt.Sprintf("%016x%x", r.Uint64(), n), State: catalog.SessionComplete,
-		User: user(who), Stack: stack(stackOf(f)), Fleet: fleet(f), Instance: fmt.Sprintf("i-%017x", r.Uint64()),
+		User: user(who), Groups: groupsOf(who), Stack: stack(stackOf(f)), Fleet: fleet(f), Instance: fmt.Sprintf("i-%017x", r.Uint64()),
 		Metadata: map[string]string{
 			"AppStream_Image_Arn": image(f, n*months/h.count), "AppStream_Instance_Type": fmt.Sprintf("stream.standard.%s", pick(r, "small", "medium", "large", "xlarge")),
 			"AppStream_UserName": user(who), "AppStream_Session_ID": fmt.Sprintf("%08x-%04x", r.Uint32(), r.Uint32()>>16),
 			"AppStream_Resource_Name": fleet(f), "AppStream_User_Access_Mode": pick(r, "SAML", "USERPOOL", "CUSTOM"), "region": pick(r, "eu-central-1", "us-east-1", "ap-southeast-2"),
-			"department": fmt.Sprintf("dept%02d", who%40), "case": fmt.Sprintf("case-%06d", r.IntN(h.count/3+1)), "client": "Windows client 1.1." + fmt.Sprint(900+n*300/h.count),
+			"department": fmt.Sprintf("dept%02d", who%departments), "case": fmt.Sprintf("case-%06d", r.IntN(h.count/3+1)), "client": "Windows client 1.1." + fmt.Sprint(900+n*300/h.count),
 		},
 		AgentVersion: "1.0", ArchivePrefix: fmt.Sprintf("%s/%06d/", start.Format(time.DateOnly), n), FrameRate: 5, SegmentLength: 5 * time.Minute,
 		SegmentBytes: 512 << 20, Start: start, Created: start, EndedBy: catalog.PartyAgent, EndReason: "session ended",
