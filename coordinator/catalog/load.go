@@ -34,10 +34,14 @@ func (c *Catalog) Load(ctx context.Context, fill func(add func(some []Detail) er
 	if err != nil {
 		return fmt.Errorf("load catalog: %w", err)
 	}
+	if err := c.gather(ctx, gatherLoad); err != nil {
+		return fmt.Errorf("load catalog: %w", err)
+	}
 	var last int64
 	err = fill(func(some []Detail) error {
 		return c.update(ctx, func(tx *txn) error { return load(ctx, tx, some, &last) })
 	})
+	err = errors.Join(err, c.gather(ctx, gatherUsual))
 	for _, i := range before {
 		err = errors.Join(err, c.update(ctx, func(tx *txn) error {
 			_, err := exec(ctx, tx, i.sql)
@@ -48,6 +52,25 @@ func (c *Catalog) Load(ctx context.Context, fill func(add func(some []Detail) er
 		return fmt.Errorf("load catalog: %w", err)
 	}
 	return c.Tidy(ctx)
+}
+
+// How SQLite's text index is written: what is gathered in memory before it is, in bytes, and whether what was written is merged bit by bit.
+type gathering struct{ bytes, merge int }
+
+var (
+	gatherLoad  = gathering{64 << 20, 0}
+	gatherUsual = gathering{1 << 20, 4} // as it is in a new one
+)
+
+// gather says how the text index is written. A load ends with all of it merged: it need not be before.
+func (c *Catalog) gather(ctx context.Context, g gathering) error {
+	if c.dialect.name != "sqlite" {
+		return nil
+	}
+	return c.update(ctx, func(tx *txn) error {
+		_, err := exec(ctx, tx, `INSERT INTO session_search (session_search, rank) VALUES ('hashsize', $1), ('automerge', $2)`, g.bytes, g.merge)
+		return err
+	})
 }
 
 type indexSQL struct{ name, sql string }
@@ -147,7 +170,7 @@ func (in *insertion) each(ctx context.Context, tx *txn) error {
 type insertion struct {
 	table, columns string
 	cast           map[int]string // of columns that take something else than a value
-	rows           [][]any
+	rows           [][]any        // of texts and numbers
 }
 
 func (in *insertion) add(values ...any) { in.rows = append(in.rows, values) }
@@ -160,28 +183,46 @@ func (in *insertion) run(ctx context.Context, tx *txn) error {
 	if tx.dialect.name == "sqlite" {
 		return in.each(ctx, tx)
 	}
-	const most = 20_000 // values of a statement
-	for rest := in.rows; len(rest) > 0; {
-		n := min(len(rest), most/len(rest[0]))
-		var s statement
-		s.add("INSERT INTO %s (%s) VALUES ", in.table, in.columns)
-		for i, row := range rest[:n] {
-			marks := make([]string, len(row))
-			for k, v := range row {
-				marks[k] = s.arg(v)
-				if cast, ok := in.cast[k]; ok {
-					marks[k] = fmt.Sprintf(cast, marks[k])
-				}
-			}
-			if i > 0 {
-				s.add(", ")
-			}
-			s.add("(%s)", strings.Join(marks, ", "))
-		}
-		if _, err := exec(ctx, tx, s.String(), s.args...); err != nil {
+	// A list for each column: a server that is handed every value by itself spends its time on reading the statement.
+	var q statement
+	var lists, names, selected []string
+	for k := range in.rows[0] {
+		list, err := in.column(&q, k)
+		if err != nil {
 			return err
 		}
-		rest = rest[n:]
+		name := fmt.Sprint("c", k)
+		lists, names = append(lists, list), append(names, name)
+		if cast, ok := in.cast[k]; ok {
+			name = fmt.Sprintf(cast, name)
+		}
+		selected = append(selected, name)
 	}
-	return nil
+	q.add("INSERT INTO %s (%s) SELECT %s FROM unnest(%s) AS these (%s)",
+		in.table, in.columns, strings.Join(selected, ", "), strings.Join(lists, ", "), strings.Join(names, ", "))
+	_, err := exec(ctx, tx, q.String(), q.args...)
+	return err
+}
+
+// column adds a column of all rows to a statement as a list.
+func (in *insertion) column(q *statement, k int) (string, error) {
+	if _, ok := in.rows[0][k].(string); ok {
+		list := make([]string, len(in.rows))
+		for i, row := range in.rows {
+			list[i], _ = row[k].(string)
+		}
+		return "CAST(" + q.arg(list) + " AS TEXT[])", nil
+	}
+	list := make([]int64, len(in.rows))
+	for i, row := range in.rows {
+		switch v := row[k].(type) {
+		case int64:
+			list[i] = v
+		case int:
+			list[i] = int64(v)
+		default:
+			return "", fmt.Errorf("column %d is a %T", k, v)
+		}
+	}
+	return "CAST(" + q.arg(list) + " AS BIGINT[])", nil
 }

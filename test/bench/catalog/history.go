@@ -18,7 +18,7 @@ const (
 	years       = 2
 	months      = 12 * years
 	segments    = 2 // on average
-	batch       = 2000
+	batch       = 10_000
 )
 
 // history is what a fleet did until now. The same number of sessions is the same history but for the time of day at which
