@@ -34,14 +34,14 @@ func (c *Catalog) Load(ctx context.Context, fill func(add func(some []Detail) er
 	if err != nil {
 		return fmt.Errorf("load catalog: %w", err)
 	}
-	if err := c.gather(ctx, gatherLoad); err != nil {
+	if err := c.gather(ctx, gatherLoad, mergeLoad); err != nil {
 		return fmt.Errorf("load catalog: %w", err)
 	}
 	var last int64
 	err = fill(func(some []Detail) error {
 		return c.update(ctx, func(tx *txn) error { return load(ctx, tx, some, &last) })
 	})
-	err = errors.Join(err, c.gather(ctx, gatherUsual))
+	err = errors.Join(err, c.gather(ctx, gatherUsual, mergeUsual))
 	for _, i := range before {
 		err = errors.Join(err, c.update(ctx, func(tx *txn) error {
 			_, err := exec(ctx, tx, i.sql)
@@ -54,21 +54,20 @@ func (c *Catalog) Load(ctx context.Context, fill func(add func(some []Detail) er
 	return c.Tidy(ctx)
 }
 
-// How SQLite's text index is written: what is gathered in memory before it is, in bytes, and whether what was written is merged bit by bit.
-type gathering struct{ bytes, merge int }
-
-var (
-	gatherLoad  = gathering{64 << 20, 0}
-	gatherUsual = gathering{1 << 20, 4} // as it is in a new one
+// What SQLite's text index gathers in memory before it writes, in bytes, and how many of its pieces it merges as it goes; as it is in a new
+// one, and while a catalog is loaded, which ends with all of it merged.
+const (
+	gatherUsual, mergeUsual = 1 << 20, 4
+	gatherLoad, mergeLoad   = 64 << 20, 0
 )
 
-// gather says how the text index is written. A load ends with all of it merged: it need not be before.
-func (c *Catalog) gather(ctx context.Context, g gathering) error {
+// gather says how the text index is written.
+func (c *Catalog) gather(ctx context.Context, bytes, merge int) error {
 	if c.dialect.name != "sqlite" {
 		return nil
 	}
 	return c.update(ctx, func(tx *txn) error {
-		_, err := exec(ctx, tx, `INSERT INTO session_search (session_search, rank) VALUES ('hashsize', $1), ('automerge', $2)`, g.bytes, g.merge)
+		_, err := exec(ctx, tx, `INSERT INTO session_search (session_search, rank) VALUES ('hashsize', $1), ('automerge', $2)`, bytes, merge)
 		return err
 	})
 }
