@@ -91,7 +91,11 @@ func osName() string {
 		return "linux"
 	}
 	defer func() { _ = f.Close() }()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
+	return prettyName(f)
+}
+
+func prettyName(release io.Reader) string {
+	for lines := bufio.NewScanner(release); lines.Scan(); {
 		if v, ok := strings.CutPrefix(lines.Text(), "PRETTY_NAME="); ok {
 			return strings.Trim(v, `"`)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/recfleet/recfleet/cli/custody"
 	"github.com/recfleet/recfleet/cli/verify"
+	"github.com/recfleet/recfleet/internal/chunk"
 	"github.com/recfleet/recfleet/internal/evidence"
 	"github.com/recfleet/recfleet/internal/object"
 )
@@ -106,10 +107,11 @@ func custodyConfig(at, keys, until string, pinned []string, now time.Time) (cfg 
 	for _, pin := range pinned {
 		text, sum, _ := strings.Cut(pin, "=")
 		day, err := evidence.ParseDay(text)
-		if err != nil || len(sum) != 64 {
+		var kept chunk.Hash
+		if err = errors.Join(err, kept.UnmarshalText([]byte(sum))); err != nil {
 			return cfg, location, fmt.Errorf("--digest: %s is not of the form 2006-01-02=SHA256", quote(pin))
 		}
-		cfg.Pinned[day] = sum
+		cfg.Pinned[day] = kept.String()
 	}
 	return cfg, location, nil
 }

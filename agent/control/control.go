@@ -152,9 +152,8 @@ func (s *Server) Close() error { return s.listener.Close() }
 
 func (s *Server) serveOne(ctx context.Context, c net.Conn, a Agent) {
 	_ = c.SetDeadline(time.Now().Add(lineWait))
-	var q request
-	line, err := bufio.NewReader(io.LimitReader(c, maxLine)).ReadBytes('\n')
-	if err != nil || json.Unmarshal(line, &q) != nil {
+	q, err := readRequest(c)
+	if err != nil {
 		return
 	}
 	var r answer
@@ -223,19 +222,34 @@ func ask(ctx context.Context, dir string, q request) (st Status, err error) {
 	if _, err := c.Write(append(b, '\n')); err != nil {
 		return st, fmt.Errorf("ask the agent: %w", err)
 	}
-	line, err := bufio.NewReader(io.LimitReader(c, maxLine)).ReadBytes('\n')
-	switch {
-	case ctx.Err() != nil:
-		return st, fmt.Errorf("wait for the agent: %w", ctx.Err())
-	case err != nil:
-		return st, fmt.Errorf("wait for the agent: %w", err)
+	st, err = readAnswer(c)
+	if ctx.Err() != nil {
+		return Status{}, fmt.Errorf("wait for the agent: %w", ctx.Err())
 	}
-	var r answer
-	if err := json.Unmarshal(line, &r); err != nil {
-		return st, fmt.Errorf("understand the agent: %w", err)
+	return st, err
+}
+
+// readRequest reads the line of a hook.
+func readRequest(r io.Reader) (q request, err error) {
+	line, err := bufio.NewReader(io.LimitReader(r, maxLine)).ReadBytes('\n')
+	if err == nil {
+		err = json.Unmarshal(line, &q)
 	}
-	if r.Error != "" || r.Status == nil {
-		return st, fmt.Errorf("ask the agent: %s", r.Error)
+	return q, err
+}
+
+// readAnswer reads the line of an agent.
+func readAnswer(r io.Reader) (Status, error) {
+	line, err := bufio.NewReader(io.LimitReader(r, maxLine)).ReadBytes('\n')
+	if err != nil {
+		return Status{}, fmt.Errorf("wait for the agent: %w", err)
 	}
-	return *r.Status, nil
+	var a answer
+	if err := json.Unmarshal(line, &a); err != nil {
+		return Status{}, fmt.Errorf("understand the agent: %w", err)
+	}
+	if a.Error != "" || a.Status == nil {
+		return Status{}, fmt.Errorf("ask the agent: %s", a.Error)
+	}
+	return *a.Status, nil
 }

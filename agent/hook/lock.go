@@ -53,8 +53,13 @@ func Holder(dir, name string) int {
 		return 0
 	}
 	// The device is left out: file systems that have several tell different ones.
-	inode := ":" + strconv.FormatUint(st.Ino, 10)
-	for line := range strings.Lines(string(table)) {
+	return holderIn(string(table), st.Ino)
+}
+
+// holderIn finds a file's lock in the kernel's table of locks.
+func holderIn(table string, number uint64) int {
+	inode := ":" + strconv.FormatUint(number, 10)
+	for line := range strings.Lines(table) {
 		f := strings.Fields(line)
 		if len(f) > 5 && f[1] == "FLOCK" && strings.HasSuffix(f[5], inode) {
 			if pid, err := strconv.Atoi(f[4]); err == nil {

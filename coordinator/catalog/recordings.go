@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"strconv"
+	"strings"
 )
 
 // ListRecordings returns at most size archived segments of a session by number, and the token of the next page, empty where
@@ -30,7 +32,7 @@ func (c *Catalog) ListRecordings(ctx context.Context, id string, size int, token
 	}
 	if len(found) > size {
 		found = found[:size]
-		next = base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%s.%d", id, found[size-1].Segment))
+		next = recordingToken(id, found[size-1].Segment)
 	}
 	return found, next, nil
 }
@@ -40,8 +42,14 @@ func parseRecordingToken(id, token string) (after int, err error) {
 	if err != nil || len(token) > maxPageToken {
 		return 0, ErrPageToken
 	}
-	if _, err := fmt.Sscanf(string(b), id+".%d", &after); err != nil || after < 1 || string(b) != fmt.Sprintf("%s.%d", id, after) {
+	number, ok := strings.CutPrefix(string(b), id+".")
+	if after, err = strconv.Atoi(number); !ok || err != nil || after < 1 || recordingToken(id, after) != token {
 		return 0, ErrPageToken
 	}
 	return after, nil
+}
+
+// recordingToken is the token of the page behind a segment.
+func recordingToken(id string, after int) string {
+	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%s.%d", id, after))
 }

@@ -36,7 +36,8 @@ func (n nonces) make(now time.Time) string {
 // it was used is for whoever spends it.
 func (n nonces) check(text string, now time.Time) (catalog.Nonce, bool) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil || len(b) != nonceBytes || !hmac.Equal(b[8+nonceRandom:], n.sum(b[:8+nonceRandom])) {
+	// The decoder passes over line feeds: a nonce has one form, or it could be spent again in another.
+	if err != nil || base64.RawURLEncoding.EncodeToString(b) != text || len(b) != nonceBytes || !hmac.Equal(b[8+nonceRandom:], n.sum(b[:8+nonceRandom])) {
 		return catalog.Nonce{}, false
 	}
 	made := time.Unix(int64(binary.BigEndian.Uint64(b)), 0)

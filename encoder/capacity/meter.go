@@ -3,6 +3,7 @@ package capacity
 import (
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -119,12 +120,12 @@ func Busy(stat string) (seconds float64, ok bool) {
 		return 0, false
 	}
 	for i, field := range fields[1:guests] {
-		n, err := strconv.ParseFloat(field, 64)
+		n, err := strconv.ParseUint(field, 10, 64)
 		if err != nil {
 			return 0, false
 		}
 		if i+1 != idle && i+1 != wait {
-			seconds += n
+			seconds += float64(n)
 		}
 	}
 	return seconds / ticks, true
@@ -138,7 +139,7 @@ func machineMemory(files fs.FS) (total, available int64, err error) {
 	for line := range strings.Lines(string(raw)) {
 		name, rest, _ := strings.Cut(line, ":")
 		var kib int64
-		if _, err := fmt.Sscanf(rest, "%d kB", &kib); err != nil {
+		if _, err := fmt.Sscanf(rest, "%d kB", &kib); err != nil || kib < 0 || kib > math.MaxInt64>>10 {
 			continue
 		}
 		switch name {

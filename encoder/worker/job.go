@@ -68,6 +68,10 @@ func (j Job) Validate() error {
 		return fmt.Errorf("%d chunks are none", s.Chunks)
 	case s.Bytes < 1 || s.Bytes > int64(s.Chunks)*chunk.MaxPayload:
 		return fmt.Errorf("%d bytes do not fit %d chunks", s.Bytes, s.Chunks)
+	case s.Frames < 1:
+		return fmt.Errorf("%d frames are none", s.Frames)
+	case s.Duration <= 0:
+		return fmt.Errorf("duration %v is out of bounds", s.Duration)
 	case j.Generation < 0:
 		return fmt.Errorf("generation %d is out of bounds", j.Generation)
 	case s.Width < 1 || s.Height < 1:

@@ -66,15 +66,20 @@ func (b *Broker) servers(ctx context.Context) ([]serverSettings, error) {
 	}
 	found := make([]serverSettings, len(answers))
 	for i, raw := range answers {
-		var answer struct {
-			Data serverSettings `json:"data"`
-		}
-		if err := json.Unmarshal(raw, &answer); err != nil {
+		if found[i], err = parseSettings(raw); err != nil {
 			return nil, fmt.Errorf("read a server's configuration: %w", err)
 		}
-		found[i] = answer.Data
 	}
 	return found, nil
+}
+
+// parseSettings reads what a server says of its configuration.
+func parseSettings(raw []byte) (serverSettings, error) {
+	var answer struct {
+		Data serverSettings `json:"data"`
+	}
+	err := json.Unmarshal(raw, &answer)
+	return answer.Data, err
 }
 
 // askServers asks all servers, in the account in which they tell of themselves; at least one has answered where the error is nil.

@@ -35,18 +35,26 @@ func (b *Broker) Revoke(ctx context.Context, publicKeys []string) error {
 		return fmt.Errorf("revoke bus keys: %w", err)
 	}
 	for _, raw := range answers {
-		var answer struct {
-			Data  struct{ Code int } `json:"data"`
-			Error struct {
-				Description string `json:"description"`
-			} `json:"error"`
+		if err := parseUpdated(raw); err != nil {
+			return fmt.Errorf("revoke bus keys: %w", err)
 		}
-		if err := json.Unmarshal(raw, &answer); err != nil {
-			return fmt.Errorf("revoke bus keys: read a server's answer: %w", err)
-		}
-		if answer.Data.Code != okCode {
-			return fmt.Errorf("revoke bus keys: %w", errors.New("a server refused: "+answer.Error.Description))
-		}
+	}
+	return nil
+}
+
+// parseUpdated reads a server's answer to new claims; nil where it took them.
+func parseUpdated(raw []byte) error {
+	var answer struct {
+		Data  struct{ Code int } `json:"data"`
+		Error struct {
+			Description string `json:"description"`
+		} `json:"error"`
+	}
+	if err := json.Unmarshal(raw, &answer); err != nil {
+		return fmt.Errorf("read a server's answer: %w", err)
+	}
+	if answer.Data.Code != okCode {
+		return errors.New("a server refused: " + answer.Error.Description)
 	}
 	return nil
 }

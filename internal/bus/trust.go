@@ -68,6 +68,13 @@ func OpenTrust(dir string) (*Trust, error) {
 			return nil, fmt.Errorf("open bus trust %s: key %s: %w", path, name, err)
 		}
 		t.seeds[name] = pair
+		valid := nkeys.IsValidPublicAccountKey
+		if name == keyOperator {
+			valid = nkeys.IsValidPublicOperatorKey
+		}
+		if public, err := pair.PublicKey(); err != nil || !valid(public) {
+			return nil, fmt.Errorf("open bus trust %s: key %s: is one for something else", path, name)
+		}
 	}
 	return t, nil
 }

@@ -79,7 +79,12 @@ func readProcess(pid int) (process, error) {
 	if err != nil {
 		return process{}, err
 	}
-	_, after, _ := strings.Cut(string(raw[max(0, strings.LastIndexByte(string(raw), ')')):]), " ")
+	return parseStat(pid, string(raw))
+}
+
+// parseStat reads the text of a process's stat.
+func parseStat(pid int, raw string) (p process, err error) {
+	_, after, _ := strings.Cut(raw[max(0, strings.LastIndexByte(raw, ')')):], " ")
 	fields := strings.Fields(after)
 	const parent, group, user, system, resident = 1, 2, 11, 12, 21
 	if len(fields) <= resident {

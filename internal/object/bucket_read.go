@@ -49,9 +49,9 @@ func (b *bucket) get(ctx context.Context, key, version string, offset, length in
 		}
 		return nil, Info{}, err
 	}
-	var first, last, size int64
 	content := aws.ToString(out.ContentRange)
-	if _, err := fmt.Sscanf(content, "bytes %d-%d/%d", &first, &last, &size); err != nil || first != offset {
+	first, size, ok := parseContentRange(content)
+	if !ok || first != offset {
 		r.Close() //nolint:errcheck // refused already
 		return nil, Info{}, fmt.Errorf("%w: range %s was answered with %q", ErrUnavailable, *input.Range, content)
 	}
@@ -63,6 +63,13 @@ func (b *bucket) get(ctx context.Context, key, version string, offset, length in
 	info := Info{Key: key, Bytes: size, Version: aws.ToString(out.VersionId)}
 	r.left = n
 	return r, info, nil
+}
+
+// parseContentRange reads where a part begins and how long the whole is.
+func parseContentRange(text string) (first, size int64, ok bool) {
+	var last int64
+	_, err := fmt.Sscanf(text, "bytes %d-%d/%d", &first, &last, &size)
+	return first, size, err == nil && 0 <= first && first <= last && last < size
 }
 
 func (b *bucket) getWhole(ctx context.Context, key, version string) (io.ReadCloser, Info, error) {
