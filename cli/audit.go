@@ -48,6 +48,7 @@ func (a *app) listAudit() *cobra.Command {
 	textVar(flags, &r.Actor, "actor", maxName, "only what this `ACTOR` did")
 	textVar(flags, &r.Action, "action", maxName, "only this `ACTION`, as session.delete")
 	textVar(flags, &r.Object, "object", maxName, "only what was done to this `OBJECT`: an id")
+	textVar(flags, &r.Result, "result", maxName, "only records with this `RESULT`, as refused")
 	a.timeVar(flags, &r.After, "after", "only records of this `TIME` or later")
 	a.timeVar(flags, &r.Before, "before", "only records before this `TIME`")
 	limitVar(flags, &limit, auditRecords)
@@ -80,7 +81,7 @@ func auditColumns(t *tables) []column[*recfleetv1.AuditRecord] {
 func recordOf(r *recfleetv1.AuditRecord) evidence.Record {
 	out := evidence.Record{
 		Number: r.GetNumber(), Time: r.GetTime().AsTime(), Who: r.GetActor(), Auth: r.GetAuth(), Action: r.GetAction(), Object: r.GetObject(),
-		Reason: r.GetReason(), Result: r.GetResult(), From: r.GetFrom(),
+		Reason: r.GetReason(), Result: r.GetResult(), From: r.GetFrom(), Times: r.GetTimes(),
 		Span: evidence.Span{Start: r.GetSpanStart().AsDuration().Milliseconds(), End: r.GetSpanEnd().AsDuration().Milliseconds()},
 	}
 	copy(out.Previous[:], r.GetPreviousHash())

@@ -27,6 +27,7 @@ import (
 	"github.com/recfleet/recfleet/coordinator/ops/health"
 	opsmetrics "github.com/recfleet/recfleet/coordinator/ops/metrics"
 	"github.com/recfleet/recfleet/coordinator/purge"
+	"github.com/recfleet/recfleet/coordinator/refusals"
 	"github.com/recfleet/recfleet/coordinator/retention"
 	"github.com/recfleet/recfleet/coordinator/sessions"
 	"github.com/recfleet/recfleet/coordinator/watch"
@@ -56,6 +57,8 @@ type parts struct {
 	page   http.Handler
 
 	provider *oidc.Provider // nil where people sign in with tokens only
+
+	refusals *refusals.Book
 
 	closing chan struct{} // to be closed when calls that have no end are to end
 }
@@ -124,6 +127,8 @@ func (c Config) build(store *catalog.Catalog, key ed25519.PrivateKey) (p *parts,
 	}
 	control := access.New(store, authenticators...)
 	control.DemandReasons(c.Access.Current)
+	p.refusals = refusals.New(store, time.Now, c.Logger.Named("refusals"))
+	control.Report(p.refusals)
 	p.closing = make(chan struct{})
 	wishes := &wishing{Catalog: store}
 	page, err := web.New(web.Config{Sessions: wishes, Objects: c.Store, Access: control, SignIn: signIn, Audit: store, Logger: c.Logger.Named("web")})

@@ -201,8 +201,9 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 
+	defer p.refusals.Close()
 	group, running := errgroup.WithContext(ctx)
-	for _, run := range []func(context.Context) error{p.board.Run, p.beats.Run, p.enroll.Run} {
+	for _, run := range []func(context.Context) error{p.board.Run, p.beats.Run, p.enroll.Run, p.refusals.Run} {
 		group.Go(func() error { return run(running) })
 	}
 	for name, run := range map[string]func(context.Context) error{

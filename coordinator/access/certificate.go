@@ -23,10 +23,13 @@ type Revocations interface {
 func (c *Control) TrustCertificates(r Revocations) { c.revocations = r }
 
 // identify returns who makes a call. Where the connection has a certificate, that decides, whatever else is shown: one that has
-// run out or was revoked is ErrStranger.
+// run out or was revoked is ErrStranger, with a principal that has a name and may do nothing.
 func (c *Control) identify(ctx context.Context) (Principal, error) {
 	agent, shown, err := c.certified(ctx)
 	if err != nil {
+		if agent != "" { // it is known who that was
+			return Principal{Name: "agent " + agent, By: ByCertificate}, err
+		}
 		return Principal{}, err
 	}
 	if !shown {

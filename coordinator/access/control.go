@@ -34,6 +34,7 @@ type Control struct {
 	authenticators  []Authenticator
 	revocations     Revocations  // nil where certificates are nobody's
 	book            func() *Book // nil where no right needs a reason
+	witness         Witness      // of what is not let through; nil for none
 }
 
 // New returns a Control that asks the authenticators in their order.

@@ -32,7 +32,7 @@ func (c *Control) admit(ctx context.Context, method string) (rule, *call, error)
 	}
 	p, err := c.identify(ctx)
 	if err != nil {
-		return r, nil, err
+		return r, &call{principal: p}, err
 	}
 	scope, err := r.enter(p)
 	return r, &call{principal: p, scope: scope}, err
@@ -73,10 +73,11 @@ var errUnscoped = errors.New("a call that lists did not ask what it may show")
 // Unary checks calls.
 func (c *Control) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 	r, admitted, err := c.admit(ctx, info.FullMethod)
-	if err != nil {
-		return nil, coded(err)
+	if err == nil {
+		err = c.about(ctx, r, admitted.principal, req)
 	}
-	if err := c.about(ctx, r, admitted.principal, req); err != nil {
+	if err != nil {
+		c.denyCall(ctx, info.FullMethod, admitted.principal, req, err)
 		return nil, coded(err)
 	}
 	answer, err := next(context.WithValue(ctx, callKey{}, admitted), req)
@@ -123,15 +124,17 @@ func (c *Control) named(ctx context.Context, r rule, p Principal, req any) (Righ
 func (c *Control) Stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
 	r, admitted, err := c.admit(stream.Context(), info.FullMethod)
 	if err != nil {
+		c.denyCall(stream.Context(), info.FullMethod, admitted.principal, nil, err)
 		return coded(err)
 	}
-	return next(srv, &called{ServerStream: stream, control: c, rule: r, call: admitted, ctx: context.WithValue(stream.Context(), callKey{}, admitted)})
+	return next(srv, &called{ServerStream: stream, control: c, method: info.FullMethod, rule: r, call: admitted, ctx: context.WithValue(stream.Context(), callKey{}, admitted)})
 }
 
 // called is a stream whose context has its call, and whose requests are checked as they come.
 type called struct {
 	grpc.ServerStream
 	control *Control
+	method  string
 	rule    rule
 	call    *call
 	ctx     context.Context //nolint:containedctx // it is the stream's own
@@ -145,7 +148,9 @@ func (s *called) RecvMsg(m any) error {
 	if err := s.ServerStream.RecvMsg(m); err != nil {
 		return err
 	}
-	return coded(s.control.about(s.ctx, s.rule, s.call.principal, m))
+	err := s.control.about(s.ctx, s.rule, s.call.principal, m)
+	s.control.denyCall(s.ctx, s.method, s.call.principal, m, err)
+	return coded(err)
 }
 
 // SendMsg passes answers on.

@@ -41,6 +41,7 @@ func (c *Control) Guard(pattern string, door Door, next http.Handler) (http.Hand
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		admitted, err := c.admitVisitor(request, r, door)
 		if err != nil {
+			c.denyRequest(request, pattern, admitted.principal, err)
 			door.Refuse(w, request, refusal(err), err)
 			return
 		}
@@ -54,7 +55,7 @@ func (c *Control) Guard(pattern string, door Door, next http.Handler) (http.Hand
 func (c *Control) admitVisitor(request *http.Request, r rule, door Door) (*call, error) {
 	p, err := door.Visitor(request)
 	if err != nil {
-		return nil, err
+		return &call{}, err
 	}
 	scope, err := r.enter(p)
 	admitted := &call{principal: p, scope: scope}
@@ -64,7 +65,7 @@ func (c *Control) admitVisitor(request *http.Request, r rule, door Door) (*call,
 	id := request.PathValue("id")
 	right, err := c.reach(request.Context(), p, r, id)
 	if err != nil {
-		return nil, err
+		return admitted, err
 	}
 	admitted.reason = door.Reason(request, id)
 	return admitted, c.explained(right, admitted.reason)

@@ -75,7 +75,7 @@ func (s *accessService) CreateToken(ctx context.Context, r *recfleetv1.CreateTok
 		Owner: who.Person, By: who.Name, Created: now, Expires: expires,
 	}
 	reason := fmt.Sprintf("roles %s until %s", strings.Join(t.Roles, ","), expires.UTC().Format(time.RFC3339))
-	if err := s.ledger.do(ctx, deed{"token.create", t.Name, oneLine(reason, maxReason)}, func() error {
+	if err := s.ledger.do(ctx, deed{"token.create", t.Name, oneLine(reason, maxReason)}, func(ctx context.Context) error {
 		if !who.MayGive(append(s.book().OfToken(t.Name), t.Roles...)) {
 			return errNotGiven
 		}
@@ -109,7 +109,7 @@ func (s *accessService) RevokeToken(ctx context.Context, r *recfleetv1.RevokeTok
 		return nil, err
 	}
 	var t catalog.Token
-	if err := s.ledger.do(ctx, deed{action: "token.revoke", object: r.GetTokenId()}, func() error {
+	if err := s.ledger.do(ctx, deed{action: "token.revoke", object: r.GetTokenId()}, func(ctx context.Context) error {
 		err := s.catalog.RevokeToken(ctx, r.GetTokenId(), access.Caller(ctx).Name, time.Now())
 		if err == nil {
 			t, err = s.catalog.TokenByID(ctx, r.GetTokenId())

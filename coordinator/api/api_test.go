@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net"
@@ -24,6 +25,7 @@ import (
 	"github.com/recfleet/recfleet/coordinator/access"
 	"github.com/recfleet/recfleet/coordinator/catalog"
 	"github.com/recfleet/recfleet/coordinator/jobs"
+	"github.com/recfleet/recfleet/coordinator/refusals"
 	"github.com/recfleet/recfleet/coordinator/sessions"
 	"github.com/recfleet/recfleet/internal/bus"
 	"github.com/recfleet/recfleet/internal/identity"
@@ -49,27 +51,37 @@ type fixture struct {
 	archive object.Store
 	conn    *grpc.ClientConn
 	control *access.Control
+	// database is the catalog's file.
+	database string
+	refusals *refusals.Book
 }
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	return newFixtureWith(t, nil)
+	return newFixtureUnder(t, nil)
 }
 
-// newFixtureWith writes what people order to another audit log.
-func newFixtureWith(t *testing.T, audit Auditor) *fixture {
+// breakAudit makes an audit log that cannot be written.
+func (f *fixture) breakAudit(t *testing.T) {
 	t.Helper()
-	return newFixtureUnder(t, audit, nil)
+	db, err := sql.Open("sqlite", f.database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(t.Context(), `CREATE TRIGGER disk_is_full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'disk is full'); END`); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // newFixtureUnder has an access file.
-func newFixtureUnder(t *testing.T, audit Auditor, book *access.Book) *fixture {
+func newFixtureUnder(t *testing.T, book *access.Book) *fixture {
 	t.Helper()
-	return newFixtureBy(t, audit, func() *access.Book { return book })
+	return newFixtureBy(t, func() *access.Book { return book })
 }
 
 // newFixtureBy has an access file that may change.
-func newFixtureBy(t *testing.T, audit Auditor, books func() *access.Book) *fixture {
+func newFixtureBy(t *testing.T, books func() *access.Book) *fixture {
 	t.Helper()
 	dir := t.TempDir()
 	store, err := catalog.Open(t.Context(), filepath.Join(dir, "catalog.db"))
@@ -86,10 +98,12 @@ func newFixtureBy(t *testing.T, audit Auditor, books func() *access.Book) *fixtu
 	}
 	control := access.New(store, access.Local(identity.Tokens{Admin: "admin", Agent: "agent", Encoder: "encoder"}), access.Made(store, books, time.Now))
 	control.DemandReasons(books)
+	denied := refusals.New(store, time.Now, hclog.NewNullLogger())
+	control.Report(denied)
 	board := jobs.New(jobs.Config{Catalog: store, Archive: archive, Lease: time.Minute, Ended: func() {}, Logger: hclog.NewNullLogger()})
 	server, err := NewServer(Config{
 		Catalog: store, Board: board, Grants: absentBus{}, Store: archive, Location: location, Access: control, Book: books, Credentials: insecure.NewCredentials(),
-		Lease: time.Minute, Audit: audit, Deleted: func() {}, Heard: func(catalog.Beat) {}, Logger: hclog.NewNullLogger(),
+		Lease: time.Minute, Deleted: func() {}, Heard: func(catalog.Beat) {}, Logger: hclog.NewNullLogger(),
 		Sessions: sessions.New(sessions.Config{
 			Catalog: store, Bus: absentBus{}, Settings: sessions.Settings{FrameRate: 5, SegmentLength: time.Minute, Template: location.Template},
 			Space: func() error { return nil }, Seen: func(string) {}, Ended: func() {}, Logger: hclog.NewNullLogger(),
@@ -113,7 +127,7 @@ func newFixtureBy(t *testing.T, audit Auditor, books func() *access.Book) *fixtu
 			t.Error(err)
 		}
 	})
-	return &fixture{server, store, archive, conn, control}
+	return &fixture{server, store, archive, conn, control, filepath.Join(dir, "catalog.db"), denied}
 }
 
 func admin(t *testing.T) context.Context {

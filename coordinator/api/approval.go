@@ -64,7 +64,7 @@ func (s *sessionService) order(ctx context.Context, d deed) (*recfleetv1.Session
 		return nil, err
 	}
 	ask := deed{"approval.ask", d.object, oneLine(strings.TrimSpace(d.action+" "+d.reason), maxReason)}
-	if err := s.ledger.do(ctx, ask, func() error {
+	if err := s.ledger.do(ctx, ask, func(ctx context.Context) error {
 		a, err = s.catalog.AskApproval(ctx, catalog.Approval{
 			ID: strings.ToLower(rand.Text()), Action: d.action, Session: d.object, Reason: d.reason, By: who.Name, Person: who.Person,
 			Asked: now, Expires: now.Add(wait),
@@ -90,7 +90,7 @@ func (s *sessionService) approve(ctx context.Context, a catalog.Approval, reason
 
 func (s *sessionService) decide(ctx context.Context, a catalog.Approval, as catalog.ApprovalState, d deed) (catalog.Approval, error) {
 	who := access.Caller(ctx)
-	err := s.ledger.do(ctx, d, func() (err error) {
+	err := s.ledger.do(ctx, d, func(ctx context.Context) (err error) {
 		a, err = s.catalog.EndApproval(ctx, catalog.Approval{
 			ID: a.ID, State: as, EndBy: who.Name, EndPerson: who.Person, EndReason: d.reason, Ended: time.Now(),
 		})
@@ -104,7 +104,7 @@ func (s *sessionService) decide(ctx context.Context, a catalog.Approval, as cata
 
 // carryOut does what was ordered, in the name of whoever ordered it.
 func (s *sessionService) carryOut(ctx context.Context, d deed, by string) (*recfleetv1.Session, error) {
-	return s.keep(ctx, d, func(string) error {
+	return s.keep(ctx, d, func(ctx context.Context, _ string) error {
 		if d.action == access.ActionRelease {
 			return s.catalog.ReleaseSession(ctx, d.object)
 		}

@@ -26,7 +26,7 @@ func (s *auditService) ListAuditRecords(ctx context.Context, r *recfleetv1.ListA
 		return nil, err
 	}
 	f := catalog.AuditFilter{
-		Who: r.GetActor(), Action: r.GetAction(), Object: r.GetObject(), After: timeFromProto(r.GetAfter()), Before: timeFromProto(r.GetBefore()), OldestFirst: r.GetOldestFirst(),
+		Who: r.GetActor(), Action: r.GetAction(), Object: r.GetObject(), Result: r.GetResult(), After: timeFromProto(r.GetAfter()), Before: timeFromProto(r.GetBefore()), OldestFirst: r.GetOldestFirst(),
 	}
 	found, next, err := s.catalog.ListAudit(ctx, f, sizeOf(r.GetPageSize()), r.GetPageToken())
 	if err != nil {
@@ -36,7 +36,7 @@ func (s *auditService) ListAuditRecords(ctx context.Context, r *recfleetv1.ListA
 	for _, a := range found {
 		answer.Records = append(answer.Records, &recfleetv1.AuditRecord{
 			Number: a.Number, Time: timeToProto(a.Time), Actor: a.Who, Action: a.Action, Object: a.Object, Reason: a.Reason, Result: a.Result,
-			From: a.From, Hash: a.Hash[:], PreviousHash: a.Previous[:], Auth: a.Auth,
+			From: a.From, Hash: a.Hash[:], PreviousHash: a.Previous[:], Auth: a.Auth, Times: a.Times,
 		})
 		if a.Span != (evidence.Span{}) {
 			last := answer.Records[len(answer.Records)-1]
@@ -78,6 +78,6 @@ func checkListAudit(r *recfleetv1.ListAuditRecordsRequest) error {
 			return err
 		}
 	}
-	return first(text("actor", r.GetActor(), maxName), text("action", r.GetAction(), maxName), text("object", r.GetObject(), maxName),
+	return first(text("actor", r.GetActor(), maxName), text("action", r.GetAction(), maxName), text("object", r.GetObject(), maxName), text("result", r.GetResult(), maxName),
 		page(r.GetPageSize(), r.GetPageToken()))
 }

@@ -40,7 +40,7 @@ func (s *enrollmentService) CreateEnrollment(ctx context.Context, r *recfleetv1.
 		AWSAccount: r.GetAws().GetAccount(), AWSARN: r.GetAws().GetArn(), CreateBy: access.Caller(ctx).Name, Created: now,
 		Expires: timeFromProto(r.GetExpireTime()), MaxUses: int(r.GetMaxUses()),
 	}
-	if err := s.ledger.do(ctx, deed{"enrollment.create", e.ID, e.Description}, func() error { return s.catalog.CreateEnrollment(ctx, e) }); err != nil {
+	if err := s.ledger.do(ctx, deed{"enrollment.create", e.ID, e.Description}, func(ctx context.Context) error { return s.catalog.CreateEnrollment(ctx, e) }); err != nil {
 		return nil, err
 	}
 	return &recfleetv1.CreateEnrollmentResponse{Enrollment: enrollmentToProto(e), Token: token}, nil
@@ -68,7 +68,7 @@ func (s *enrollmentService) RevokeEnrollment(ctx context.Context, r *recfleetv1.
 		return nil, err
 	}
 	var e catalog.Enrollment
-	if err := s.ledger.do(ctx, deed{"enrollment.revoke", r.GetEnrollmentId(), r.GetReason()}, func() (err error) {
+	if err := s.ledger.do(ctx, deed{"enrollment.revoke", r.GetEnrollmentId(), r.GetReason()}, func(ctx context.Context) (err error) {
 		e, err = s.catalog.RevokeEnrollment(ctx, r.GetEnrollmentId(), access.Caller(ctx).Name, time.Now(), r.GetKeepAgents())
 		return err
 	}); err != nil {
@@ -104,7 +104,7 @@ func (s *enrollmentService) RevokeEnrolledAgent(ctx context.Context, r *recfleet
 		return nil, err
 	}
 	var a catalog.EnrolledAgent
-	if err := s.ledger.do(ctx, deed{"agent.revoke", r.GetAgentId(), r.GetReason()}, func() (err error) {
+	if err := s.ledger.do(ctx, deed{"agent.revoke", r.GetAgentId(), r.GetReason()}, func(ctx context.Context) (err error) {
 		a, err = s.catalog.RevokeEnrolledAgent(ctx, r.GetAgentId(), access.Caller(ctx).Name, time.Now())
 		return err
 	}); err != nil {
@@ -136,7 +136,7 @@ func (s *enrollmentService) Enroll(ctx context.Context, r *recfleetv1.EnrollRequ
 	}
 	// Who was not admitted is not written down, or anybody could fill the audit; nobody gets a certificate unwritten.
 	if err := s.ledger.append(ctx, deed{"agent.enroll", joined.Agent, "by enrollment " + joined.Enrollment}, evidence.Span{}, allowed); err != nil {
-		return nil, fmt.Errorf("%w: %w", errUnaudited, err)
+		return nil, err
 	}
 	return &recfleetv1.EnrollResponse{AgentId: joined.Agent, Certificate: joined.Certificate, Lifetime: durationpb.New(joined.Lifetime)}, nil
 }

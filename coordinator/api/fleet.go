@@ -52,7 +52,7 @@ func (s *fleetService) DrainEncoder(ctx context.Context, r *recfleetv1.DrainEnco
 		action, since = "encoder.resume", time.Time{}
 	}
 	var e catalog.Encoder
-	if err := s.ledger.do(ctx, deed{action: action, object: r.GetEncoderId()}, func() error {
+	if err := s.ledger.do(ctx, deed{action: action, object: r.GetEncoderId()}, func(ctx context.Context) error {
 		err := s.catalog.DrainEncoder(ctx, r.GetEncoderId(), access.Caller(ctx).Name, since)
 		if err == nil {
 			e, err = s.catalog.Encoder(ctx, r.GetEncoderId())

@@ -49,7 +49,7 @@ func (s *jobService) RetryJob(ctx context.Context, r *recfleetv1.RetryJobRequest
 		return nil, err
 	}
 	var job catalog.Job
-	if err := s.ledger.do(ctx, deed{action: "job.retry", object: r.GetJobId()}, func() (err error) {
+	if err := s.ledger.do(ctx, deed{action: "job.retry", object: r.GetJobId()}, func(ctx context.Context) (err error) {
 		job, err = s.catalog.RetryJob(ctx, r.GetJobId(), time.Now())
 		return precondition(err)
 	}); err != nil {

@@ -14,7 +14,7 @@ func (s *sessionService) HoldSession(ctx context.Context, r *recfleetv1.HoldSess
 	if err := checkOrder(r.GetSessionId(), r.GetReason()); err != nil {
 		return nil, err
 	}
-	session, err := s.keep(ctx, deed{"session.hold", r.GetSessionId(), r.GetReason()}, func(by string) error {
+	session, err := s.keep(ctx, deed{"session.hold", r.GetSessionId(), r.GetReason()}, func(ctx context.Context, by string) error {
 		return s.catalog.HoldSession(ctx, r.GetSessionId(), catalog.Hold{Time: time.Now(), By: by, Reason: r.GetReason()})
 	})
 	return &recfleetv1.HoldSessionResponse{Session: session}, err
@@ -39,10 +39,10 @@ func (s *sessionService) DeleteSession(ctx context.Context, r *recfleetv1.Delete
 }
 
 // keep does something about a session's recordings and returns the session as it is then.
-func (s *sessionService) keep(ctx context.Context, d deed, act func(by string) error) (*recfleetv1.Session, error) {
+func (s *sessionService) keep(ctx context.Context, d deed, act func(ctx context.Context, by string) error) (*recfleetv1.Session, error) {
 	var session catalog.Session
-	err := s.ledger.do(ctx, d, func() error {
-		err := precondition(act(access.Caller(ctx).Name))
+	err := s.ledger.do(ctx, d, func(ctx context.Context) error {
+		err := precondition(act(ctx, access.Caller(ctx).Name))
 		if err == nil {
 			session, err = s.catalog.Session(ctx, d.object)
 		}

@@ -9,7 +9,6 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/hashicorp/go-hclog"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
@@ -19,47 +18,55 @@ import (
 	"github.com/recfleet/recfleet/internal/evidence"
 )
 
-// errUnaudited says that nothing was done because it could not be written down before.
-var errUnaudited = errors.New("the audit log cannot be written")
+// errUnaudited says that nothing was done because it could not be written down.
+var errUnaudited = catalog.ErrUnaudited
 
-// allowed is the result of what is about to be done.
+// allowed is the result of what is done.
 const allowed = "ok"
 
 // settleTime is what writing a refusal down may take; the caller may have gone.
 const settleTime = 5 * time.Second
 
-// Auditor keeps records; catalog.Catalog is one.
-type Auditor interface {
-	AppendAudit(ctx context.Context, r catalog.AuditRecord) (catalog.AuditRecord, error)
-}
-
-// ledger writes down what people do before it is done.
+// ledger writes down what people do, once for each call.
 type ledger struct {
-	audit    Auditor
+	audit    *catalog.Catalog
 	viewings *viewing.Book
-	logger   hclog.Logger
 }
 
 // deed is what somebody wants to do.
 type deed struct{ action, object, reason string }
 
-// do writes the deed down, does it and, where that is refused, writes the refusal down as well. Where the first cannot be
-// written nothing is done.
-func (l ledger) do(ctx context.Context, d deed, act func() error) error {
-	return l.serve(ctx, d, evidence.Span{}, act)
+// do has act change the catalog with the context that it gets: the change and the record of it are written together, or neither is.
+// Where act is refused the one record says so, and where that cannot be written nobody is told how it ended.
+func (l ledger) do(ctx context.Context, d deed, act func(ctx context.Context) error) error {
+	noted, note := catalog.WithNote(ctx, l.record(ctx, d, evidence.Span{}, allowed))
+	err := act(noted)
+	switch {
+	case note.Written() || errors.Is(err, errUnaudited):
+		return err
+	case err != nil:
+		return l.refuse(ctx, d, evidence.Span{}, err)
+	}
+	return l.append(ctx, d, evidence.Span{}, allowed) // nothing was to be changed
 }
 
-// serve is do for what is about a part of a session's recording.
+// tell writes down how get ended before anybody is told what it got.
+func (l ledger) tell(ctx context.Context, d deed, get func() error) error {
+	if err := get(); err != nil {
+		return l.refuse(ctx, d, evidence.Span{}, err)
+	}
+	return l.append(ctx, d, evidence.Span{}, allowed)
+}
+
+// serve writes down that a part of a session's recording is served, and serves it. Where that breaks off another record says so.
 func (l ledger) serve(ctx context.Context, d deed, span evidence.Span, act func() error) error {
 	if err := l.append(ctx, d, span, allowed); err != nil {
-		return fmt.Errorf("%w: %w", errUnaudited, err)
+		return err
 	}
-	err := act()
-	if err == nil {
-		return nil
+	if err := act(); err != nil {
+		return l.refuse(ctx, d, span, err)
 	}
-	l.refuse(ctx, d, span, err)
-	return err
+	return nil
 }
 
 // cover is serve for what many calls do together: only what no record of this viewing covers yet is written down before.
@@ -69,29 +76,35 @@ func (l ledger) cover(ctx context.Context, d deed, pieces []viewing.Piece, act f
 	if err := l.viewings.Cover(ctx, v, pieces...); err != nil {
 		return fmt.Errorf("%w: %w", errUnaudited, err)
 	}
-	err := act()
-	if err == nil {
-		return nil
+	if err := act(); err != nil {
+		return l.refuse(ctx, d, evidence.Span{}, err)
 	}
-	l.refuse(ctx, d, evidence.Span{}, err)
-	return err
+	return nil
 }
 
-// refuse writes down that what was allowed was not done after all.
-func (l ledger) refuse(ctx context.Context, d deed, span evidence.Span, err error) {
+// refuse writes down that something was not done, or not to its end, because of err, and returns err; errUnaudited where it cannot.
+func (l ledger) refuse(ctx context.Context, d deed, span evidence.Span, err error) error {
 	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
 	defer cancel()
 	if auditErr := l.append(after, d, span, resultOf(err)); auditErr != nil {
-		l.logger.Error("refusal was not audited", "action", d.action, "object", d.object, "error", auditErr)
+		return fmt.Errorf("note that %s of %s was refused (%s): %w", d.action, d.object, err.Error(), auditErr)
 	}
+	return err
 }
 
+// append is errUnaudited where it fails.
 func (l ledger) append(ctx context.Context, d deed, span evidence.Span, result string) error {
+	if _, err := l.audit.AppendAudit(ctx, l.record(ctx, d, span, result)); err != nil {
+		return fmt.Errorf("%w: %w", errUnaudited, err)
+	}
+	return nil
+}
+
+func (l ledger) record(ctx context.Context, d deed, span evidence.Span, result string) catalog.AuditRecord {
 	who := access.Caller(ctx)
-	_, err := l.audit.AppendAudit(ctx, catalog.AuditRecord{
+	return catalog.AuditRecord{
 		Time: time.Now(), Who: who.Name, Auth: string(who.By), Action: d.action, Object: d.object, Span: span, Reason: d.reason, Result: result, From: origin(ctx),
-	})
-	return err
+	}
 }
 
 // host is an address without its port: the connections of one caller have many.

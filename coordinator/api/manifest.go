@@ -32,7 +32,7 @@ func (s *recordingService) GetManifest(ctx context.Context, r *recfleetv1.GetMan
 		return nil, errNoManifest
 	}
 	answer := &recfleetv1.GetManifestResponse{PublicKey: s.publicKey}
-	if err := s.ledger.do(ctx, deed{manifestRead, session.ID, r.GetReason()}, func() (err error) {
+	if err := s.ledger.tell(ctx, deed{manifestRead, session.ID, r.GetReason()}, func() (err error) {
 		if answer.Manifest, err = s.document(ctx, session.ArchivePrefix+manifest.Name); err != nil {
 			return err
 		}

@@ -45,7 +45,7 @@ func matrix(t *testing.T) (f *fixture, callers map[string][]access.Right) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f = newFixtureUnder(t, nil, book)
+	f = newFixtureUnder(t, book)
 	for _, id := range []string{"a", "b"} {
 		f.finished(t, id)
 	}
@@ -274,7 +274,7 @@ func TestTwoPeople(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := newFixtureUnder(t, nil, book)
+	f := newFixtureUnder(t, book)
 	f.finished(t, "a")
 	for name, owner := range map[string]string{"ann": "ann", "bob": "bob", "ann2": "ann"} {
 		if err := f.catalog.CreateToken(t.Context(), catalog.Token{ID: name, Name: name, Hash: chunk.Sum([]byte(access.TokenPrefix + name)), Roles: []string{"deleter"}, Owner: owner}); err != nil {

@@ -68,7 +68,7 @@ func TestRightsNeedTheirReasons(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			f := newFixtureUnder(t, nil, book)
+			f := newFixtureUnder(t, book)
 			f.finished(t, "a")
 			calls := reasoned(f)
 			for _, blank := range []string{"", " ", "\u00a0\u2003", "\u200b"} {
@@ -102,7 +102,7 @@ func TestDecisionsNeedTheirReasons(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := newFixtureUnder(t, nil, book)
+	f := newFixtureUnder(t, book)
 	f.finished(t, "a")
 	for name, role := range map[string]string{"ann": "deleter", "bob": "deleter", "rob": "releaser"} {
 		if err := f.catalog.CreateToken(t.Context(), catalog.Token{ID: name, Name: name, Hash: chunk.Sum([]byte(access.TokenPrefix + name)), Roles: []string{role}, Owner: name}); err != nil {
@@ -148,7 +148,7 @@ func TestDecisionsNeedTheReasonOfTheirOrder(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f := newFixtureUnder(t, nil, book)
+		f := newFixtureUnder(t, book)
 		f.finished(t, "a")
 		if err := f.catalog.CreateToken(t.Context(), catalog.Token{ID: "ann", Name: "ann", Hash: chunk.Sum([]byte(access.TokenPrefix + "ann")), Roles: []string{"all"}, Owner: "ann"}); err != nil {
 			t.Fatal(err)
@@ -176,7 +176,7 @@ func TestReasonsTellNothingOfOthers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := newFixtureUnder(t, nil, book)
+	f := newFixtureUnder(t, book)
 	f.finished(t, "b")
 	if err := f.catalog.CreateToken(t.Context(), catalog.Token{ID: "ann", Name: "ann", Hash: chunk.Sum([]byte(access.TokenPrefix + "ann")), Roles: []string{"a"}, Owner: "ann"}); err != nil {
 		t.Fatal(err)
@@ -211,7 +211,7 @@ func TestReasonsFollowTheFile(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	f := newFixtureBy(t, nil, file.Current)
+	f := newFixtureBy(t, file.Current)
 	f.finished(t, "a")
 	read := reasoned(f)[access.RightView].call
 	if err := read(admin(t), ""); err != nil {

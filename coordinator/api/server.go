@@ -91,8 +91,6 @@ type Config struct {
 	Health grpc_health_v1.HealthServer
 	// Calls, where it is set, sees every call with the code that it ended with.
 	Calls Calls
-	// Audit, where it is set, takes what people order in place of Catalog.
-	Audit Auditor
 	// Heads returns hashes of audit records that the archive has; nil where there is none.
 	Heads func(ctx context.Context) (map[int64]chunk.Hash, error)
 	// PublicKey is that of the key that manifests are signed with.
@@ -125,11 +123,7 @@ func NewServer(cfg Config) (*grpc.Server, error) {
 		// A TLS connection buffers by itself what it has read; 32 KiB more for each agent are of no use.
 		grpc.ReadBufferSize(0),
 	)...)
-	book := ledger{audit: cfg.Catalog, logger: cfg.Logger}
-	if cfg.Audit != nil {
-		book.audit = cfg.Audit
-	}
-	book.viewings = viewing.New(book.audit, time.Now)
+	book := ledger{audit: cfg.Catalog, viewings: viewing.New(cfg.Catalog, time.Now)}
 	if cfg.Book == nil {
 		cfg.Book = func() *access.Book { return nil }
 	}

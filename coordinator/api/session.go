@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/hashicorp/go-hclog"
 	"google.golang.org/grpc"
@@ -65,6 +66,10 @@ func (s *sessionService) GetSession(ctx context.Context, r *recfleetv1.GetSessio
 	if err != nil {
 		return nil, err
 	}
+	seen := func() error { return nil } // the answer is made, and goes out when it is written down that it does
+	if err := s.ledger.cover(ctx, deed{action: sessionView, object: d.Session.ID}, []viewing.Piece{{}}, seen); err != nil {
+		return nil, err
+	}
 	return &recfleetv1.GetSessionResponse{Session: detailToProto(d, s.location)}, nil
 }
 
@@ -78,7 +83,7 @@ func (s *sessionService) StopSession(ctx context.Context, r *recfleetv1.StopSess
 		reason = "stopped by an administrator"
 	}
 	var session catalog.Session
-	if err := s.ledger.do(ctx, deed{"session.stop", r.GetSessionId(), reason}, func() (err error) {
+	if err := s.ledger.do(ctx, deed{"session.stop", r.GetSessionId(), reason}, func(ctx context.Context) (err error) {
 		session, err = s.sessions.Stop(ctx, r.GetSessionId(), reason)
 		return err
 	}); err != nil {
@@ -109,8 +114,9 @@ var (
 	errAltered = errors.New("object in the archive was altered")
 )
 
-// What is read of recordings, as the audit calls it.
+// What is read of sessions and recordings, as the audit calls it.
 const (
+	sessionView       = "session.view"       // all that is known of it
 	recordingDownload = "recording.download" // of one segment
 	sessionDownload   = "session.download"   // of all there is
 	manifestRead      = "manifest.read"
@@ -163,20 +169,28 @@ func (s *recordingService) DownloadRecording(r *recfleetv1.DownloadRecordingRequ
 	if r.GetOffset() > file.Bytes {
 		return fmt.Errorf("offset %d of %d bytes: %w", r.GetOffset(), file.Bytes, object.ErrRange)
 	}
-	serve := func() error { return s.download(stream, r.GetOffset(), g, file) }
+	d := deed{recordingDownload, catalog.JobID(g.Session, g.Segment), r.GetReason()}
 	if r.GetEntireSession() {
-		pieces, err := s.pieces(ctx, g)
-		if err != nil {
-			return err
-		}
-		return s.ledger.cover(ctx, deed{sessionDownload, g.Session, r.GetReason()}, pieces, serve)
+		d = deed{sessionDownload, g.Session, r.GetReason()}
 	}
 	session, err := s.catalog.Session(ctx, g.Session)
 	if err != nil {
 		return err
 	}
-	d := deed{recordingDownload, catalog.JobID(g.Session, g.Segment), r.GetReason()}
-	return s.ledger.serve(ctx, d, evidence.SpanOf(session.Start, g.Start, g.End), serve)
+	span := evidence.SpanOf(session.Start, g.Start, g.End)
+	body, err := s.open(ctx, r.GetOffset(), g, file)
+	if err != nil {
+		return s.ledger.refuse(ctx, d, span, err)
+	}
+	serve := func() error { return s.download(stream, r.GetOffset(), g, file, body) }
+	if r.GetEntireSession() {
+		pieces, err := s.pieces(ctx, g)
+		if err == nil {
+			err = s.ledger.cover(ctx, d, pieces, serve)
+		}
+		return errors.Join(err, body.Close())
+	}
+	return errors.Join(s.ledger.serve(ctx, d, span, serve), body.Close())
 }
 
 // pieces are all that there is of a session to download, the wanted segment among it.
@@ -206,29 +220,39 @@ func fileOf(g catalog.Segment, which recfleetv1.RecordingFile) catalog.Object {
 	}
 }
 
-func (s *recordingService) download(stream grpc.ServerStreamingServer[recfleetv1.DownloadRecordingResponse], offset int64, g catalog.Segment, file catalog.Object) error {
+// open opens what was archived, from an offset on.
+func (s *recordingService) open(ctx context.Context, offset int64, g catalog.Segment, file catalog.Object) (io.ReadCloser, error) {
+	if offset == file.Bytes {
+		return io.NopCloser(strings.NewReader("")), nil
+	}
+	body, about, err := s.store.GetVersion(ctx, file.Key, file.Version, offset, -1)
+	switch {
+	case errors.Is(err, object.ErrNotFound), errors.Is(err, object.ErrRange):
+		return nil, s.lost(ctx, g, file, err)
+	case err != nil:
+		return nil, err
+	case about.Bytes != file.Bytes:
+		return nil, errors.Join(s.lost(ctx, g, file, fmt.Errorf("%w: %d bytes instead of %d", object.ErrDigest, about.Bytes, file.Bytes)), body.Close())
+	}
+	return body, nil
+}
+
+func (s *recordingService) download(
+	stream grpc.ServerStreamingServer[recfleetv1.DownloadRecordingResponse], offset int64, g catalog.Segment, file catalog.Object, body io.Reader,
+) error {
 	message := &recfleetv1.DownloadRecordingResponse{Recording: recordingToProto(g, s.location)}
 	if offset == file.Bytes {
 		return stream.Send(message)
 	}
-	body, about, err := s.store.GetVersion(stream.Context(), file.Key, file.Version, offset, -1)
-	switch {
-	case errors.Is(err, object.ErrNotFound), errors.Is(err, object.ErrRange):
-		return s.lost(stream.Context(), g, file, err)
-	case err != nil:
-		return err
-	case about.Bytes != file.Bytes:
-		return errors.Join(s.lost(stream.Context(), g, file, fmt.Errorf("%w: %d bytes instead of %d", object.ErrDigest, about.Bytes, file.Bytes)), body.Close())
-	}
 	sum := sha256.New()
-	err = send(stream, message, io.TeeReader(body, sum))
+	err := send(stream, message, io.TeeReader(body, sum))
 	switch {
 	case errors.Is(err, object.ErrDigest):
 		err = s.lost(stream.Context(), g, file, err)
 	case err == nil && offset == 0 && !bytes.Equal(sum.Sum(nil), file.SHA256[:]):
 		err = s.lost(stream.Context(), g, file, fmt.Errorf("%w: sha256 is not %s", object.ErrDigest, file.SHA256))
 	}
-	return errors.Join(err, body.Close())
+	return err
 }
 
 // lost says that an object is not what was archived.

@@ -19,27 +19,33 @@ type AuditRecord = evidence.Record
 
 // AppendAudit adds a record and returns it with its number and hashes. It is not idempotent.
 func (c *Catalog) AppendAudit(ctx context.Context, r AuditRecord) (AuditRecord, error) {
-	err := c.update(ctx, func(tx *txn) error {
-		if err := tx.QueryRowContext(ctx, `SELECT number, hash FROM audit_head WHERE one = 1`+tx.lock).Scan(&r.Number, hexHash{&r.Previous}); err != nil {
-			return err
-		}
-		r.Number++
-		r.Time = instantOf(nanos(r.Time))
-		r.Hash = r.Sum()
-		if _, err := exec(ctx, tx, `
-			INSERT INTO audit (number, record_time, who, action, object, reason, result, origin, previous, hash, auth, span_start, span_end)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
-			r.Number, nanos(r.Time), r.Who, r.Action, r.Object, r.Reason, r.Result, r.From, r.Previous.String(), r.Hash.String(),
-			r.Auth, r.Span.Start, r.Span.End); err != nil {
-			return err
-		}
-		_, err := exec(ctx, tx, `UPDATE audit_head SET number = $1, hash = $2 WHERE one = 1`, r.Number, r.Hash.String())
+	var written AuditRecord
+	err := c.update(ctx, func(tx *txn) (err error) {
+		written, err = appendAudit(ctx, tx, r)
 		return err
 	})
 	if err != nil {
 		return AuditRecord{}, fmt.Errorf("append to audit: %w", err)
 	}
-	return r, nil
+	return written, nil
+}
+
+func appendAudit(ctx context.Context, tx *txn, r AuditRecord) (AuditRecord, error) {
+	if err := tx.QueryRowContext(ctx, `SELECT number, hash FROM audit_head WHERE one = 1`+tx.lock).Scan(&r.Number, hexHash{&r.Previous}); err != nil {
+		return r, err
+	}
+	r.Number++
+	r.Time = instantOf(nanos(r.Time))
+	r.Hash = r.Sum()
+	if _, err := exec(ctx, tx, `
+		INSERT INTO audit (number, record_time, who, action, object, reason, result, origin, previous, hash, auth, span_start, span_end, times)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
+		r.Number, nanos(r.Time), r.Who, r.Action, r.Object, r.Reason, r.Result, r.From, r.Previous.String(), r.Hash.String(),
+		r.Auth, r.Span.Start, r.Span.End, r.Times); err != nil {
+		return r, err
+	}
+	_, err := exec(ctx, tx, `UPDATE audit_head SET number = $1, hash = $2 WHERE one = 1`, r.Number, r.Hash.String())
+	return r, err
 }
 
 // AuditFilter selects records; its zero value selects all.
@@ -58,11 +64,11 @@ type auditToken struct {
 	Number int64  `json:"n"`
 }
 
-const selectAudit = `SELECT number, record_time, who, action, object, reason, result, origin, previous, hash, auth, span_start, span_end FROM audit`
+const selectAudit = `SELECT number, record_time, who, action, object, reason, result, origin, previous, hash, auth, span_start, span_end, times FROM audit`
 
 func scanAudit(row scanner) (r AuditRecord, err error) {
 	err = row.Scan(&r.Number, instant{&r.Time}, &r.Who, &r.Action, &r.Object, &r.Reason, &r.Result, &r.From, hexHash{&r.Previous}, hexHash{&r.Hash},
-		&r.Auth, &r.Span.Start, &r.Span.End)
+		&r.Auth, &r.Span.Start, &r.Span.End, &r.Times)
 	return r, err
 }
 

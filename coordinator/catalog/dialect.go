@@ -156,12 +156,19 @@ func (c *Catalog) update(ctx context.Context, f func(tx *txn) error) error {
 	}
 }
 
-func (c *Catalog) updateOnce(ctx context.Context, f func(tx *txn) error) error {
+func (c *Catalog) updateOnce(ctx context.Context, f func(tx *txn) error) (err error) {
+	note := pendingNote(ctx)
+	if note != nil {
+		defer func() { note.written.Store(err == nil) }()
+	}
 	inTerm := func(tx *txn) error {
 		if err := checkTerm(ctx, tx); err != nil {
 			return err
 		}
-		return f(tx)
+		if err := f(tx); err != nil || note == nil {
+			return err
+		}
+		return note.write(ctx, tx)
 	}
 	if c.writer != nil {
 		return c.writer.do(ctx, inTerm)

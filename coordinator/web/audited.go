@@ -17,6 +17,7 @@ const noteTime = 20 * time.Second
 
 // What visitors read, as the audit calls it.
 const (
+	sessionLook       = "session.view"
 	recordingPlay     = "recording.play"
 	recordingDownload = "recording.download"
 )
@@ -34,14 +35,23 @@ func newAudited(audit viewing.Auditor) audited {
 	return audited{audit, viewing.New(audit, time.Now)}
 }
 
+// look notes that a session is looked at: once in a viewing, however often its page is loaded.
+func (a audited) look(r *http.Request, s catalog.Session) error {
+	return a.cover(r, sessionLook, s, viewing.Piece{})
+}
+
 // play notes that a segment is watched: once for all ranges of it in a viewing. The record names the whole segment, because a
 // player asks for bytes and not for seconds.
 func (a audited) play(r *http.Request, s catalog.Session, g catalog.Segment) error {
+	return a.cover(r, recordingPlay, s, viewing.Piece{Segment: g.Segment, Span: evidence.SpanOf(s.Start, g.Start, g.End)})
+}
+
+func (a audited) cover(r *http.Request, action string, s catalog.Session, piece viewing.Piece) error {
 	ctx, cancel := context.WithTimeout(r.Context(), noteTime)
 	defer cancel()
 	who := access.Caller(r.Context())
-	v := viewing.Viewing{Action: recordingPlay, Session: s.ID, Who: who.Name, Auth: string(who.By), From: from(r), Reason: access.Reason(r.Context())}
-	return a.viewings.Cover(ctx, v, viewing.Piece{Segment: g.Segment, Span: evidence.SpanOf(s.Start, g.Start, g.End)})
+	v := viewing.Viewing{Action: action, Session: s.ID, Who: who.Name, Auth: string(who.By), From: from(r), Reason: access.Reason(r.Context())}
+	return a.viewings.Cover(ctx, v, piece)
 }
 
 // download notes each request for a segment that is to be kept.

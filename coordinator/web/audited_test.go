@@ -78,3 +78,38 @@ func TestWatchingIsWrittenDownBeforeTheFirstByte(t *testing.T) {
 		}
 	}
 }
+
+// Who is not let in, and who asks for a session without having signed in, is written down; who comes for the first time is not.
+func TestStrangersAreWrittenDown(t *testing.T) {
+	base, browser, log := auditedSite(t)
+	get(t, browser, base+"/")
+	signIn(t, base, browser, "guess")
+	get(t, browser, base+"/sessions/"+sessionID)
+	get(t, browser, base+"/sessions/"+sessionID)
+	found := log.records(t)
+	if len(found) != 2 {
+		t.Fatalf("%+v", found)
+	}
+	for i, want := range []catalog.AuditRecord{{Action: "POST /login"}, {Action: "GET /sessions/{id}", Object: sessionID}} {
+		if r := found[i]; r.Action != want.Action || r.Object != want.Object || r.Who != "" || r.Result != "refused" || r.From != "127.0.0.1" {
+			t.Errorf("%+v", r)
+		}
+	}
+}
+
+// A session's page is shown when that is written down, once for all its visits in a while.
+func TestLookingAtASessionIsWrittenDown(t *testing.T) {
+	base, browser, log := auditedSite(t)
+	signIn(t, base, browser, token)
+	log.torn.Store(true)
+	if answer, body := get(t, browser, base+"/sessions/"+sessionID); answer.StatusCode != http.StatusServiceUnavailable || strings.Contains(body, "i-1") {
+		t.Errorf("shown without a record: %d\n%s", answer.StatusCode, body)
+	}
+	log.torn.Store(false)
+	for range 3 {
+		get(t, browser, base+"/sessions/"+sessionID)
+	}
+	if found := log.records(t); len(found) != 1 || found[0].Action != "session.view" || found[0].Object != sessionID || found[0].Who != "admin" || found[0].Result != "ok" {
+		t.Errorf("%+v", found)
+	}
+}

@@ -45,6 +45,7 @@ func (p *page) login(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil || who.Kind != access.KindPerson {
 		p.cfg.Logger.Warn("sign-in refused", "remote", r.RemoteAddr)
+		p.denySignIn(r, who)
 		view := p.loginView()
 		view.Wrong = true
 		p.show(w, r, http.StatusForbidden, "login", view)
@@ -153,6 +154,11 @@ type stretch struct {
 func (p *page) session(w http.ResponseWriter, r *http.Request) {
 	detail, ok := p.detail(w, r)
 	if !ok {
+		return
+	}
+	if err := p.audited.look(r, detail.Session); err != nil {
+		p.cfg.Logger.Error("session was not shown, it cannot be audited", "session_id", detail.Session.ID, "error", err)
+		p.fail(w, r, http.StatusServiceUnavailable)
 		return
 	}
 	who, right := access.Caller(r.Context()), access.RightView

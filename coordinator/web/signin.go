@@ -109,6 +109,7 @@ func (p *page) finish(w http.ResponseWriter, r *http.Request) {
 	who, err := p.cfg.SignIn.Finish(r.Context(), begun, query.Get("state"), query.Get("code"))
 	if err != nil {
 		p.cfg.Logger.Warn("sign-in refused", "remote", r.RemoteAddr, "error", err)
+		p.denySignIn(r, access.Principal{})
 		p.failedSignIn(w, r, http.StatusForbidden)
 		return
 	}
@@ -122,4 +123,9 @@ func (p *page) failedSignIn(w http.ResponseWriter, r *http.Request, status int) 
 	view := p.loginView()
 	view.Failed = true
 	p.show(w, r, status, "login", view)
+}
+
+// denySignIn has it written down that somebody was not let in.
+func (p *page) denySignIn(r *http.Request, who access.Principal) {
+	p.cfg.Access.Deny(r.Context(), access.Denial{Who: who.Name, Auth: string(who.By), Action: r.Pattern, From: from(r)})
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/recfleet/recfleet/coordinator/access"
 	"github.com/recfleet/recfleet/coordinator/catalog"
+	"github.com/recfleet/recfleet/coordinator/refusals"
 	"github.com/recfleet/recfleet/internal/chunk"
 	"github.com/recfleet/recfleet/internal/identity"
 	"github.com/recfleet/recfleet/internal/object"
@@ -95,6 +96,7 @@ func siteUnder(t *testing.T, book func() *access.Book) (base string, browser *ht
 	log = &tearable{Catalog: c}
 	control := access.New(c, access.Local(identity.Tokens{Admin: token}))
 	control.DemandReasons(book)
+	control.Report(refusals.New(log, time.Now, hclog.NewNullLogger()))
 	handler, err := New(Config{
 		Sessions: c, Objects: store, Access: control, Audit: log, Logger: hclog.NewNullLogger(),
 	})

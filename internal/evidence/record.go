@@ -26,6 +26,7 @@ type Record struct {
 	Reason string    `json:"reason,omitempty"` // in the caller's words
 	Result string    `json:"result"`           // "ok", or the word for why not
 	From   string    `json:"from,omitempty"`   // the address of the caller
+	Times  int64     `json:"times,omitempty"`  // how often that happened, where the record tells of the last of several; 0 for once
 
 	Previous chunk.Hash `json:"previous"` // of the record before; zero in the first
 	Hash     chunk.Hash `json:"hash"`     // of all of the above
@@ -68,12 +69,15 @@ func clock(ms int64) string {
 	return text
 }
 
-// Sum is the hash that the record must have: SHA-256 over a JSON list of its fields. Records without Auth and Span are hashed
-// as they were before these were known.
+// Sum is the hash that the record must have: SHA-256 over a JSON list of its fields. Records without Auth, Span and Times are
+// hashed as they were before these were known.
 func (r Record) Sum() chunk.Hash {
 	fields := []any{r.Number, nanos(r.Time), r.Who, r.Action, r.Object, r.Reason, r.Result, r.From}
-	if r.Auth != "" || r.Span != (Span{}) {
+	if r.Auth != "" || r.Span != (Span{}) || r.Times != 0 {
 		fields = append(fields, r.Auth, r.Span.Start, r.Span.End)
+	}
+	if r.Times != 0 {
+		fields = append(fields, r.Times)
 	}
 	b, err := json.Marshal(append(fields, r.Previous.String()))
 	if err != nil {

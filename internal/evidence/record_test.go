@@ -33,7 +33,7 @@ func TestEveryFieldIsInTheSum(t *testing.T) {
 		"action": func(r *evidence.Record) { r.Action = "x" }, "object": func(r *evidence.Record) { r.Object = "x" },
 		"span start": func(r *evidence.Record) { r.Span.Start = 1 }, "span end": func(r *evidence.Record) { r.Span.End = 1 },
 		"reason": func(r *evidence.Record) { r.Reason = "x" }, "result": func(r *evidence.Record) { r.Result = "x" },
-		"from": func(r *evidence.Record) { r.From = "x" }, "previous": func(r *evidence.Record) { r.Previous[0] = 1 },
+		"from": func(r *evidence.Record) { r.From = "x" }, "times": func(r *evidence.Record) { r.Times = 2 }, "previous": func(r *evidence.Record) { r.Previous[0] = 1 },
 	} {
 		r := record()
 		if change(&r); r.Sum() == r.Hash || r.Follows(evidence.Record{}) == nil {

@@ -36,8 +36,15 @@ func (r Record) Sentence() string {
 	default:
 		what = strings.TrimSpace(r.Action + " " + object)
 	}
-	if r.Result != "ok" && r.Result != "" {
+	switch r.Result {
+	case "ok", "":
+	case "refused":
+		what += ", refused"
+	default:
 		what += ", refused: " + r.Result
+	}
+	if r.Times > 0 {
+		what += fmt.Sprintf(" (%d times)", r.Times)
 	}
 	return fmt.Sprintf("%s %s", r.who(), what)
 }

@@ -31,14 +31,16 @@ type AuditRecord struct {
 	Time   *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
 	// Who: a person's or a token's name.
 	Actor string `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
-	// What: a constant word with a dot, as "session.delete".
+	// What: a constant word with a dot, as "session.delete"; a method, as "SessionService.GetSession", or a route of the page, as
+	// "GET /sessions/{id}", where that was refused, and "calls.refused" for the rest where very many were.
 	Action string `protobuf:"bytes,4,opt,name=action,proto3" json:"action,omitempty"`
 	// To what: a session's, job's or encoder's id.
 	Object string `protobuf:"bytes,5,opt,name=object,proto3" json:"object,omitempty"`
 	// Why, as the actor gave it.
 	Reason string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
-	// "ok": it was allowed and was about to be done, for records are written first. Where it was refused after all, a record of
-	// its own follows with the refusal's code, as "not_found".
+	// "ok": it was done, or is being served, for that is written before the first byte; where serving breaks off another record
+	// says so. "refused": the caller was not let in, or may not do that; the action is the method or the route then. Everything
+	// else is the code with which it ended and was not done, as "not_found".
 	Result string `protobuf:"bytes,7,opt,name=result,proto3" json:"result,omitempty"`
 	// The address that the call came from.
 	From string `protobuf:"bytes,8,opt,name=from,proto3" json:"from,omitempty"`
@@ -49,8 +51,11 @@ type AuditRecord struct {
 	// How the actor proved who it was, as "token"; empty where that is not known.
 	Auth string `protobuf:"bytes,11,opt,name=auth,proto3" json:"auth,omitempty"`
 	// Which part of the session's recording was asked for, since the session's start; unset where it is about none.
-	SpanStart     *durationpb.Duration `protobuf:"bytes,12,opt,name=span_start,json=spanStart,proto3" json:"span_start,omitempty"`
-	SpanEnd       *durationpb.Duration `protobuf:"bytes,13,opt,name=span_end,json=spanEnd,proto3" json:"span_end,omitempty"`
+	SpanStart *durationpb.Duration `protobuf:"bytes,12,opt,name=span_start,json=spanStart,proto3" json:"span_start,omitempty"`
+	SpanEnd   *durationpb.Duration `protobuf:"bytes,13,opt,name=span_end,json=spanEnd,proto3" json:"span_end,omitempty"`
+	// How often that has happened since the record before of the same actor and action, where the record stands for several: the
+	// object, the address and the time are those of the last. 0 for once.
+	Times         int64 `protobuf:"varint,14,opt,name=times,proto3" json:"times,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -176,6 +181,13 @@ func (x *AuditRecord) GetSpanEnd() *durationpb.Duration {
 	return nil
 }
 
+func (x *AuditRecord) GetTimes() int64 {
+	if x != nil {
+		return x.Times
+	}
+	return 0
+}
+
 // VerifyAuditRequest asks for all of it.
 type VerifyAuditRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -282,7 +294,9 @@ type ListAuditRecordsRequest struct {
 	// From the answer before; only valid with the same other fields, but for page_size.
 	PageToken string `protobuf:"bytes,7,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	// The oldest first; one that is written between two pages comes on the last.
-	OldestFirst   bool `protobuf:"varint,8,opt,name=oldest_first,json=oldestFirst,proto3" json:"oldest_first,omitempty"`
+	OldestFirst bool `protobuf:"varint,8,opt,name=oldest_first,json=oldestFirst,proto3" json:"oldest_first,omitempty"`
+	// Only records with this result, as "refused".
+	Result        string `protobuf:"bytes,9,opt,name=result,proto3" json:"result,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -373,6 +387,13 @@ func (x *ListAuditRecordsRequest) GetOldestFirst() bool {
 	return false
 }
 
+func (x *ListAuditRecordsRequest) GetResult() string {
+	if x != nil {
+		return x.Result
+	}
+	return ""
+}
+
 // ListAuditRecordsResponse is one page.
 type ListAuditRecordsResponse struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -431,7 +452,7 @@ var File_recfleet_v1_audit_proto protoreflect.FileDescriptor
 
 const file_recfleet_v1_audit_proto_rawDesc = "" +
 	"\n" +
-	"\x17recfleet/v1/audit.proto\x12\vrecfleet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9c\x03\n" +
+	"\x17recfleet/v1/audit.proto\x12\vrecfleet.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb2\x03\n" +
 	"\vAuditRecord\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x03R\x06number\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x14\n" +
@@ -447,11 +468,12 @@ const file_recfleet_v1_audit_proto_rawDesc = "" +
 	"\x04auth\x18\v \x01(\tR\x04auth\x128\n" +
 	"\n" +
 	"span_start\x18\f \x01(\v2\x19.google.protobuf.DurationR\tspanStart\x124\n" +
-	"\bspan_end\x18\r \x01(\v2\x19.google.protobuf.DurationR\aspanEnd\"\x14\n" +
+	"\bspan_end\x18\r \x01(\v2\x19.google.protobuf.DurationR\aspanEnd\x12\x14\n" +
+	"\x05times\x18\x0e \x01(\x03R\x05times\"\x14\n" +
 	"\x12VerifyAuditRequest\"C\n" +
 	"\x13VerifyAuditResponse\x12\x18\n" +
 	"\arecords\x18\x01 \x01(\x03R\arecords\x12\x12\n" +
-	"\x04hash\x18\x02 \x01(\fR\x04hash\"\xa4\x02\n" +
+	"\x04hash\x18\x02 \x01(\fR\x04hash\"\xbc\x02\n" +
 	"\x17ListAuditRecordsRequest\x12\x14\n" +
 	"\x05actor\x18\x01 \x01(\tR\x05actor\x12\x16\n" +
 	"\x06action\x18\x02 \x01(\tR\x06action\x12\x16\n" +
@@ -461,7 +483,8 @@ const file_recfleet_v1_audit_proto_rawDesc = "" +
 	"\tpage_size\x18\x06 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
 	"page_token\x18\a \x01(\tR\tpageToken\x12!\n" +
-	"\foldest_first\x18\b \x01(\bR\voldestFirst\"v\n" +
+	"\foldest_first\x18\b \x01(\bR\voldestFirst\x12\x16\n" +
+	"\x06result\x18\t \x01(\tR\x06result\"v\n" +
 	"\x18ListAuditRecordsResponse\x122\n" +
 	"\arecords\x18\x01 \x03(\v2\x18.recfleet.v1.AuditRecordR\arecords\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xc1\x01\n" +
