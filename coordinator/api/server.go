@@ -42,6 +42,8 @@ const (
 	callTimeout = 20 * time.Second
 	// verifyTimeout bounds the one that reads millions of records.
 	verifyTimeout = 15 * time.Minute
+	// writeBuffer holds most answers wholly, and half a frame of a download.
+	writeBuffer = 8 << 10
 	// pingsFrom is how often a client may ping; clients of this product ping less often.
 	pingsFrom = 5 * time.Second
 )
@@ -122,6 +124,8 @@ func NewServer(cfg Config) (*grpc.Server, error) {
 		grpc.ConnectionTimeout(10*time.Second),
 		// A TLS connection buffers by itself what it has read; 32 KiB more for each agent are of no use.
 		grpc.ReadBufferSize(0),
+		// One for each agent that is being answered: what they are told is short.
+		grpc.WriteBufferSize(writeBuffer),
 	)...)
 	book := ledger{audit: cfg.Catalog, viewings: viewing.New(cfg.Catalog, time.Now)}
 	if cfg.Book == nil {

@@ -25,7 +25,7 @@ const beatsAtOnce = 250
 // be lost with a crash of the database: agents say it again.
 func (c *Catalog) NoteBeats(ctx context.Context, coordinator string, beats []Beat) error {
 	for some := range slices.Chunk(beats, beatsAtOnce) {
-		err := c.update(ctx, func(tx *txn) error {
+		err := c.updateLate(ctx, func(tx *txn) error {
 			for together := range slices.Chunk(some, tx.dialect.beatsTogether) {
 				if err := noteBeats(ctx, tx, coordinator, together); err != nil {
 					return err
@@ -80,7 +80,7 @@ func (c *Catalog) BeatsOfOthers(ctx context.Context, coordinator string) (found 
 func (c *Catalog) ForgetBeats(ctx context.Context) error {
 	const over = `SELECT a.session_id FROM agents a LEFT JOIN sessions s ON s.id = a.session_id
 		WHERE s.id IS NULL OR s.state NOT IN ('starting', 'recording', 'finalizing')`
-	err := c.update(ctx, func(tx *txn) error {
+	err := c.updateLate(ctx, func(tx *txn) error {
 		_, err := exec(ctx, tx, `DELETE FROM agents WHERE session_id IN (`+over+`)`)
 		return err
 	})

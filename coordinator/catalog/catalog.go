@@ -41,11 +41,11 @@ var (
 
 // Catalog is an open database. It is safe for concurrent use, and on Postgres several may be open on one database.
 type Catalog struct {
-	write, read *sql.DB
-	dialect     dialect
-	budget      int       // see search
-	standing    *sql.Stmt // prepared: it is asked at every Sync
-	writer      *writer   // nil where writers do not wait for each other
+	pools
+	dialect  dialect
+	budget   int       // see search
+	standing *sql.Stmt // prepared: it is asked at every Sync
+	writer   *writer   // nil where writers do not wait for each other
 }
 
 // Open opens the database at a location (see ParseLocation), making a SQLite file where there is none, and brings its
@@ -55,15 +55,15 @@ func Open(ctx context.Context, location string) (*Catalog, error) {
 	if err != nil {
 		return nil, err
 	}
-	dialect, write, read, err := at.open()
+	dialect, pools, err := at.open()
 	if err != nil {
 		return nil, fmt.Errorf("open catalog %s: %w", at, err)
 	}
-	c := &Catalog{write: write, read: read, dialect: dialect, budget: searchBudget}
+	c := &Catalog{pools: pools, dialect: dialect, budget: searchBudget}
 	if err := c.migrate(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open catalog %s: %w", at, err), c.Close())
 	}
-	if c.standing, err = read.PrepareContext(ctx, selectStanding+` WHERE id = $1`); err != nil {
+	if c.standing, err = c.read.PrepareContext(ctx, selectStanding+` WHERE id = $1`); err != nil {
 		return nil, errors.Join(fmt.Errorf("open catalog %s: %w", at, err), c.Close())
 	}
 	if dialect.name == "sqlite" {
@@ -77,7 +77,7 @@ func (c *Catalog) Close() error {
 	if c.writer != nil {
 		c.writer.close()
 	}
-	return errors.Join(c.read.Close(), c.write.Close())
+	return c.close()
 }
 
 // pause waits a random while that grows with the tries.

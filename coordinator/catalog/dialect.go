@@ -62,12 +62,28 @@ func postgresDialect() dialect {
 // pool is how many connections a coordinator has for each of reading and writing.
 const pool = 8
 
-// open opens the pools for writing and reading. Nothing is reached yet.
-func (l Location) open() (dialect, *sql.DB, *sql.DB, error) {
+// pools are connections to one database: to write, to read little at a time, and to read pages of listings.
+type pools struct{ write, read, pages *sql.DB }
+
+// close closes all connections.
+func (p pools) close() error {
+	err := errors.Join(p.write.Close(), p.read.Close())
+	if p.pages != p.read {
+		err = errors.Join(err, p.pages.Close())
+	}
+	return err
+}
+
+// What connections to SQLite keep of the database in memory, in KiB: those that every Sync reads with, little; those that go through
+// the indexes of all sessions there ever were, much, once somebody does.
+const cacheWrite, cacheRead, cachePages = 64 << 10, 2 << 10, 64 << 10
+
+// open opens the pools. Nothing is reached yet.
+func (l Location) open() (dialect, pools, error) {
 	if l.postgres != "" {
 		write, err := connector(l.postgres, settings(nil))
 		if err != nil {
-			return dialect{}, nil, nil, fmt.Errorf("%w: %w", ErrLocation, err)
+			return dialect{}, pools{}, fmt.Errorf("%w: %w", ErrLocation, err)
 		}
 		// What a filter matches differs so much from value to value that one plan does not serve all. No page is worth reading a
 		// whole table, which the planner would where it guesses that most of it matches, or compiling a query; and disks that
@@ -76,22 +92,29 @@ func (l Location) open() (dialect, *sql.DB, *sql.DB, error) {
 			"plan_cache_mode": "force_custom_plan", "jit": "off", "enable_seqscan": "off", "random_page_cost": "1.1",
 		}))
 		if err != nil {
-			return dialect{}, nil, nil, fmt.Errorf("%w: %w", ErrLocation, err)
+			return dialect{}, pools{}, fmt.Errorf("%w: %w", ErrLocation, err)
 		}
-		return postgresDialect(), pooled(sql.OpenDB(write)), pooled(sql.OpenDB(read)), nil
-	}
-	write, err := openSQLite(l.path, false)
-	if err != nil {
-		return dialect{}, nil, nil, err
+		reading := pooled(sql.OpenDB(read))
+		return postgresDialect(), pools{pooled(sql.OpenDB(write)), reading, reading}, nil
 	}
 	// SQLite has one writer at a time: giving it one connection makes writers wait in Go, in order, not in busy loops.
-	write.SetMaxOpenConns(1)
-	read, err := openSQLite(l.path, true)
-	if err != nil {
-		return dialect{}, nil, nil, errors.Join(err, write.Close())
+	var p pools
+	for _, one := range []struct {
+		pool        **sql.DB
+		readOnly    bool
+		cache       int
+		connections int
+	}{{&p.write, false, cacheWrite, 1}, {&p.read, true, cacheRead, 4}, {&p.pages, true, cachePages, 4}} {
+		db, err := openSQLite(sqliteName(l.path, one.readOnly, one.cache))
+		if err != nil {
+			return dialect{}, pools{}, err // those that were opened have reached nothing yet
+		}
+		db.SetMaxOpenConns(one.connections)
+		db.SetMaxIdleConns(one.connections)
+		*one.pool = db
 	}
-	read.SetMaxOpenConns(4)
-	return sqlite(), write, read, nil
+	p.pages.SetConnMaxIdleTime(5 * time.Minute)
+	return sqlite(), p, nil
 }
 
 func pooled(db *sql.DB) *sql.DB {
@@ -113,10 +136,10 @@ func settings(add map[string]string) map[string]string {
 	return s
 }
 
-// sqliteName names the database and how to open it: every commit is on the disk before it returns.
-func sqliteName(path string, readOnly bool) string {
+// sqliteName names the database and how to open it: every commit is on the disk before it returns. cache is in KiB.
+func sqliteName(path string, readOnly bool, cache int) string {
 	pragmas := []string{
-		"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "busy_timeout(5000)", "cache_size(-65536)", "temp_store(MEMORY)",
+		"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "busy_timeout(5000)", fmt.Sprintf("cache_size(-%d)", cache), "temp_store(MEMORY)",
 	}
 	q := url.Values{}
 	if readOnly {
@@ -145,8 +168,17 @@ const tries = 10
 // update runs f in a transaction that writes. What f reads through it with its lock nobody else changes until it ends. f may
 // be run again from its beginning: it sets what it returns anew each time.
 func (c *Catalog) update(ctx context.Context, f func(tx *txn) error) error {
+	return c.change(ctx, false, f)
+}
+
+// updateLate is update for what no agent, encoder or person waits for: what one does goes first.
+func (c *Catalog) updateLate(ctx context.Context, f func(tx *txn) error) error {
+	return c.change(ctx, true, f)
+}
+
+func (c *Catalog) change(ctx context.Context, late bool, f func(tx *txn) error) error {
 	for try := 1; ; try++ {
-		err := c.updateOnce(ctx, f)
+		err := c.changeOnce(ctx, late, f)
 		if err == nil || try == tries || !c.dialect.passing(err) {
 			return err
 		}
@@ -156,7 +188,7 @@ func (c *Catalog) update(ctx context.Context, f func(tx *txn) error) error {
 	}
 }
 
-func (c *Catalog) updateOnce(ctx context.Context, f func(tx *txn) error) (err error) {
+func (c *Catalog) changeOnce(ctx context.Context, late bool, f func(tx *txn) error) (err error) {
 	note := pendingNote(ctx)
 	if note != nil {
 		defer func() { note.written.Store(err == nil) }()
@@ -171,7 +203,7 @@ func (c *Catalog) updateOnce(ctx context.Context, f func(tx *txn) error) (err er
 		return note.write(ctx, tx)
 	}
 	if c.writer != nil {
-		return c.writer.do(ctx, inTerm)
+		return c.writer.do(ctx, late, inTerm)
 	}
 	tx, err := c.beginWrite(ctx)
 	if err != nil {
@@ -215,7 +247,16 @@ func (c *Catalog) begin(ctx context.Context, db *sql.DB, opts *sql.TxOptions) (*
 
 // view runs f in a transaction that reads: everything in it is of one instant.
 func (c *Catalog) view(ctx context.Context, f func(tx *txn) error) error {
-	tx, err := c.begin(ctx, c.read, c.dialect.view)
+	return c.viewIn(ctx, c.read, f)
+}
+
+// browse is view for what goes through much of the database.
+func (c *Catalog) browse(ctx context.Context, f func(tx *txn) error) error {
+	return c.viewIn(ctx, c.pages, f)
+}
+
+func (c *Catalog) viewIn(ctx context.Context, db *sql.DB, f func(tx *txn) error) error {
+	tx, err := c.begin(ctx, db, c.dialect.view)
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ func (c *Catalog) ListSessions(ctx context.Context, f Filter, size int, token st
 	if err != nil {
 		return nil, "", err
 	}
-	err = c.view(ctx, func(tx *txn) error {
+	err = c.browse(ctx, func(tx *txn) error {
 		// One more than the page has tells whether there is a next one.
 		s := search{tx: tx, filter: f, query: q, from: from, limit: size + 1, budget: c.budget}
 		positions, err := s.positions(ctx)

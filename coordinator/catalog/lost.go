@@ -9,7 +9,7 @@ import (
 // MarkSilent notes when the agent of a session was last heard of; the zero time says that it is not silent any more. It
 // changes nothing where the coordinator has taken the session over or its state is final.
 func (c *Catalog) MarkSilent(ctx context.Context, id string, since time.Time) error {
-	err := c.update(ctx, func(tx *txn) error {
+	err := c.updateLate(ctx, func(tx *txn) error {
 		s, err := session(ctx, tx, id)
 		if err != nil || s.State.Final() || s.EndedBy == PartyCoordinator {
 			return err

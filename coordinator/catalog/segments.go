@@ -107,7 +107,7 @@ func (c *Catalog) ToPurge(ctx context.Context, limit int) (found []Named, err er
 
 // MarkPurged notes that the chunks of archived segments are off the bus.
 func (c *Catalog) MarkPurged(ctx context.Context, purged []Named) error {
-	err := c.update(ctx, func(tx *txn) error {
+	err := c.updateLate(ctx, func(tx *txn) error {
 		for _, n := range purged {
 			if _, err := exec(ctx, tx, `UPDATE segments SET purged = 1 WHERE session_id = $1 AND number = $2 AND state = $3`,
 				n.Session, n.Segment, SegmentArchived); err != nil {

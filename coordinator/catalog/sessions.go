@@ -258,7 +258,7 @@ func (c *Catalog) AddGaps(ctx context.Context, id string, found []Gap) error {
 
 // FinishSession moves a finalizing session to a final state. It changes nothing where it stands there already.
 func (c *Catalog) FinishSession(ctx context.Context, id string, state SessionState, reason string) error {
-	err := c.update(ctx, func(tx *txn) error {
+	err := c.updateLate(ctx, func(tx *txn) error {
 		s, err := session(ctx, tx, id)
 		if err != nil || s.State == state {
 			return err

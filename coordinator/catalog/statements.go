@@ -14,9 +14,9 @@ const (
 	statementsKept, statementBytes = 96, 4000
 )
 
-// openSQLite returns a pool of connections to a SQLite database that keep their statements compiled. Nothing is reached yet.
-func openSQLite(path string, readOnly bool) (*sql.DB, error) {
-	name := sqliteName(path, readOnly)
+// openSQLite returns a pool of connections to a SQLite database that keep their statements compiled; see sqliteName. Nothing is
+// reached yet.
+func openSQLite(name string) (*sql.DB, error) {
 	plain, err := sql.Open("sqlite", name)
 	if err != nil {
 		return nil, err

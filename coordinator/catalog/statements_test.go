@@ -11,7 +11,7 @@ import (
 // openPool is a pool of one connection that keeps its statements, with a table of the numbers 1 to 3.
 func openPool(t *testing.T) *sql.DB {
 	t.Helper()
-	db, err := openSQLite(filepath.Join(t.TempDir(), "c.db"), false)
+	db, err := openSQLite(sqliteName(filepath.Join(t.TempDir(), "c.db"), false, cacheRead))
 	if err != nil {
 		t.Fatal(err)
 	}

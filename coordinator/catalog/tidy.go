@@ -15,7 +15,7 @@ func (c *Catalog) Tidy(ctx context.Context) error {
 	if c.dialect.name == "sqlite" {
 		for {
 			var before, after int64
-			err := c.update(ctx, func(tx *txn) error {
+			err := c.updateLate(ctx, func(tx *txn) error {
 				if err := tx.QueryRowContext(ctx, `SELECT total_changes()`).Scan(&before); err != nil {
 					return err
 				}

@@ -5,21 +5,24 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 )
 
-// togetherMost bounds the changes that go into one transaction.
-const togetherMost = 64
+// togetherMost bounds the changes that go into one transaction, lateAmong those among them that can wait, where others cannot.
+const togetherMost, lateAmong = 64, 1
 
 // writer has changes that wait for SQLite's one writing connection share a transaction: each is durable before its caller is told,
-// and happens wholly or not at all, but the disk is waited for once. A caller whose context ends before its change was begun
+// and happens wholly or not at all, but the disk is waited for once. What can wait comes after what agents wait for, and does come: one with
+// each transaction. A caller whose context ends before its change was begun
 // leaves, whoever holds the database.
 type writer struct {
 	begin func(ctx context.Context) (*txn, error)
 
 	mu      sync.Mutex
 	waiting []*change
+	late    []*change // what can wait
 	closed  bool
 	wake    chan struct{} // one deep: something waits, or the writer is closed
 	ended   chan struct{}
@@ -60,15 +63,19 @@ func (w *writer) rouse() {
 	}
 }
 
-// do blocks until f has happened or failed, or ctx is done before f was begun.
-func (w *writer) do(ctx context.Context, f func(tx *txn) error) error {
+// do blocks until f has happened or failed, or ctx is done before f was begun. late says that others go first.
+func (w *writer) do(ctx context.Context, late bool, f func(tx *txn) error) error {
 	c := &change{ctx: ctx, f: f, done: make(chan struct{})}
 	w.mu.Lock()
 	if w.closed {
 		w.mu.Unlock()
 		return errClosed
 	}
-	w.waiting = append(w.waiting, c)
+	if late {
+		w.late = append(w.late, c)
+	} else {
+		w.waiting = append(w.waiting, c)
+	}
 	w.mu.Unlock()
 	w.rouse()
 	select {
@@ -92,7 +99,7 @@ func (w *writer) run() {
 		closed := w.closed
 		w.mu.Unlock()
 		if closed {
-			w.finish(w.take(len(w.waiting)), errClosed)
+			w.finish(w.take(math.MaxInt), errClosed)
 			return
 		}
 	}
@@ -102,20 +109,30 @@ func (w *writer) run() {
 func (w *writer) busy() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for len(w.waiting) > 0 && w.waiting[0].taken.Load() {
-		w.waiting = w.waiting[1:]
+	for _, queue := range []*[]*change{&w.waiting, &w.late} {
+		for len(*queue) > 0 && (*queue)[0].taken.Load() {
+			*queue = (*queue)[1:]
+		}
 	}
-	return len(w.waiting) > 0 && !w.closed
+	return len(w.waiting)+len(w.late) > 0 && !w.closed
 }
 
-// take takes up to n changes of those that wait.
+// take takes up to n changes of those that wait, and of those that can wait as many as do not hold others up.
 func (w *writer) take(n int) []*change {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var batch []*change
-	for len(w.waiting) > 0 && len(batch) < n {
-		c := w.waiting[0]
-		w.waiting = w.waiting[1:]
+	batch := takeOf(&w.waiting, n)
+	if len(batch) > 0 && !w.closed {
+		n = lateAmong
+	}
+	return append(batch, takeOf(&w.late, n)...)
+}
+
+// takeOf takes up to n changes of a queue whose callers have not left.
+func takeOf(queue *[]*change, n int) (batch []*change) {
+	for len(*queue) > 0 && len(batch) < n {
+		c := (*queue)[0]
+		*queue = (*queue)[1:]
 		if c.taken.CompareAndSwap(false, true) {
 			batch = append(batch, c)
 		}

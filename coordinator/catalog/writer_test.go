@@ -5,6 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"path/filepath"
+	"runtime"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 )
@@ -48,7 +51,7 @@ func TestAChangeLeavesWithItsCaller(t *testing.T) {
 // hold takes the database's one lock for writing until release is called.
 func hold(t *testing.T, path string) (release func()) {
 	t.Helper()
-	db, err := sql.Open("sqlite", sqliteName(path, false))
+	db, err := sql.Open("sqlite", sqliteName(path, false, cacheRead))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,5 +136,60 @@ func TestAClosedCatalogTakesNoChange(t *testing.T) {
 	}
 	if _, err := c.AppendAudit(t.Context(), AuditRecord{Time: instantOf(1), Who: "x", Action: "y", Result: "ok"}); !errors.Is(err, sql.ErrConnDone) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// What can wait goes after what agents wait for, however long it has waited, and is done although others keep coming.
+func TestWhatCanWaitGoesLast(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.db")
+	c, err := Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	release := hold(t, path)
+	var done []string
+	var group sync.WaitGroup
+	waiting := func() int {
+		c.writer.mu.Lock()
+		defer c.writer.mu.Unlock()
+		return len(c.writer.waiting) + len(c.writer.late)
+	}
+	add := func(name string, update func(context.Context, func(*txn) error) error) {
+		already := waiting()
+		group.Go(func() {
+			if err := update(t.Context(), func(*txn) error { // one at a time is run
+				done = append(done, name)
+				return nil
+			}); err != nil {
+				t.Error(err)
+			}
+		})
+		for waiting() == already {
+			runtime.Gosched()
+		}
+	}
+	for _, name := range []string{"late 1", "late 2", "late 3"} {
+		add(name, c.updateLate)
+	}
+	for _, name := range []string{"receipt 1", "receipt 2"} {
+		add(name, c.update)
+	}
+	release()
+	group.Wait()
+	if want := []string{"receipt 1", "receipt 2", "late 1", "late 2", "late 3"}; !slices.Equal(done, want) {
+		t.Errorf("%q, want %q", done, want)
+	}
+
+	// One of them is done with each transaction of others.
+	w := &writer{}
+	for range togetherMost + 1 {
+		w.waiting = append(w.waiting, &change{})
+	}
+	w.late = append(w.late, &change{}, &change{})
+	for _, want := range []int{togetherMost + lateAmong, 1 + lateAmong, 0} {
+		if got := len(w.take(togetherMost)); got != want {
+			t.Errorf("%d changes together, want %d", got, want)
+		}
 	}
 }

@@ -32,6 +32,7 @@ func (s settings) serve(ctx context.Context, stdout, stderr io.Writer) error {
 	if err := s.check(); err != nil {
 		return program.BadInput(err)
 	}
+	program.SpareMemory(os.Getenv)
 	location, err := object.ParseLocation(s.archive)
 	if err != nil {
 		return program.BadInput(err)

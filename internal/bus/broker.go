@@ -42,6 +42,20 @@ type Broker struct {
 	cfg  BrokerConfig
 	conn *nats.Conn
 	js   jetstream.JetStream
+	// clearing is held by who takes something off the bus. A server has one goroutine for each of its cores for what it is asked
+	// about streams, and each of these keeps one waiting for the disk: that one is enough, the others are for starts and receipts.
+	clearing chan struct{}
+}
+
+// clear runs f while nothing else is taken off the bus.
+func (b *Broker) clear(ctx context.Context, f func() error) error {
+	select {
+	case b.clearing <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-b.clearing }()
+	return f()
 }
 
 // DialBroker connects as the coordinator; it fails where no server can be reached, and reconnects by itself later.
@@ -58,7 +72,7 @@ func DialBroker(ctx context.Context, cfg BrokerConfig) (*Broker, error) {
 		conn.Close()
 		return nil, fmt.Errorf("dial broker: %w", err)
 	}
-	return &Broker{cfg, conn, js}, nil
+	return &Broker{cfg, conn, js, make(chan struct{}, 1)}, nil
 }
 
 // connect returns a connection with all rights in an account.
@@ -134,7 +148,7 @@ func (b *Broker) streamConfig(session string, maxBytes int64) jetstream.StreamCo
 
 // DeleteSession removes the session's stream and gives its disk space back. Idempotent.
 func (b *Broker) DeleteSession(ctx context.Context, session string) error {
-	err := b.js.DeleteStream(ctx, streamName(session))
+	err := b.clear(ctx, func() error { return b.js.DeleteStream(ctx, streamName(session)) })
 	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return fmt.Errorf("delete stream of session %s: %w", session, err)
 	}
@@ -145,7 +159,7 @@ func (b *Broker) DeleteSession(ctx context.Context, session string) error {
 func (b *Broker) PurgeSegment(ctx context.Context, session string, segment int) error {
 	stream, err := b.js.Stream(ctx, streamName(session))
 	if err == nil {
-		err = stream.Purge(ctx, jetstream.WithPurgeSubject(segmentSubjects(session, segment)))
+		err = b.clear(ctx, func() error { return stream.Purge(ctx, jetstream.WithPurgeSubject(segmentSubjects(session, segment))) })
 	}
 	// The session may be finished, and its stream deleted, at any moment.
 	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -192,8 +206,8 @@ func (b *Broker) Headers(ctx context.Context, session string, segment int) ([]ch
 	}
 	info := consumer.CachedInfo()
 	defer func() {
-		// The server forgets the consumer by itself if this does not reach it.
-		_ = b.js.DeleteConsumer(context.WithoutCancel(ctx), info.Stream, info.Name)
+		// A receipt does not wait for the answer. The server forgets the consumer by itself if this does not reach it.
+		_ = b.conn.Publish("$JS.API.CONSUMER.DELETE."+info.Stream+"."+info.Name, nil)
 	}()
 	chunks := make([]chunk.Chunk, 0, info.NumPending)
 	seen := 0

@@ -26,6 +26,7 @@ import (
 	"github.com/recfleet/recfleet/internal/bus/embedded"
 	"github.com/recfleet/recfleet/internal/identity"
 	"github.com/recfleet/recfleet/internal/object"
+	"github.com/recfleet/recfleet/internal/program"
 )
 
 // serveArgument, as the first argument, makes a process of this program a server instead of the benchmark.
@@ -181,6 +182,9 @@ func (o order) run(ctx context.Context, ready func(busURL string)) error {
 		}
 		defer server.Shutdown()
 		cfg.URLs, cfg.Embedded = []string{server.URLFor(loopback)}, server
+	}
+	if !o.Broker {
+		program.SpareMemory(os.Getenv) // as reccoordinator does, and recfleet does not
 	}
 	if !o.Coordinator {
 		ready(cfg.URLs[0])
