@@ -64,7 +64,7 @@ type answer struct {
 }
 
 // serve is a server: it does as its first line says and answers questions until its input ends.
-func serve(in io.Reader, out io.Writer) error {
+func serve(in io.Reader, out io.Writer, getenv func(string) string) error {
 	// A signal to the whole group is for the benchmark, which then ends the input.
 	signal.Ignore(syscall.SIGINT, syscall.SIGTERM)
 	lines := bufio.NewScanner(in)
@@ -75,6 +75,9 @@ func serve(in io.Reader, out io.Writer) error {
 	}
 	if err := json.Unmarshal(lines.Bytes(), &o); err != nil {
 		return err
+	}
+	if !o.Broker {
+		program.SpareMemory(getenv) // as reccoordinator does, and recfleet does not
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
@@ -182,9 +185,6 @@ func (o order) run(ctx context.Context, ready func(busURL string)) error {
 		}
 		defer server.Shutdown()
 		cfg.URLs, cfg.Embedded = []string{server.URLFor(loopback)}, server
-	}
-	if !o.Broker {
-		program.SpareMemory(os.Getenv) // as reccoordinator does, and recfleet does not
 	}
 	if !o.Coordinator {
 		ready(cfg.URLs[0])
