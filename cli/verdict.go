@@ -28,6 +28,8 @@ type verdict struct {
 	SessionID string `json:"session_id"`
 	State     string `json:"state"`
 	Verified  bool   `json:"verified"`
+	// Addenda is how many manifests go on from the first one.
+	Addenda int `json:"addenda"`
 	// KeyFingerprint is of the key that the manifest is signed with; KeyPinned says that it was demanded and not only told.
 	KeyFingerprint  string           `json:"key_fingerprint"`
 	KeyPinned       bool             `json:"key_pinned"`
@@ -52,7 +54,8 @@ func (a *app) verifyRecordings() *cobra.Command {
 		Use: "verify SESSION", Short: "Read all of a session's recordings and prove that nothing is missing or altered",
 		Long: `Read every mp4 of a session and its thumbnails to their end, keeping nothing, and check
 - each one's size and SHA-256 against the manifest and the catalog,
-- the manifest's signature, and with --public-key that it is of the key expected,
+- the manifest's signature, and with --public-key that it is of the key expected; where segments were encoded after the session
+  was over, those of the whole chain of manifests, and that each changes nothing but what it says,
 - that segments and epochs follow on each other and the hash chain runs through them,
 - that every second of the session is in an archived segment or in a gap with a cause.
 
@@ -146,6 +149,7 @@ func (a *app) verify(ctx context.Context, conn *grpc.ClientConn, id, want, reaso
 	if key := answer.GetPublicKey(); len(key) > 0 {
 		v.KeyFingerprint = verify.Fingerprint(key)
 	}
+	v.Addenda = len(answer.GetEarlier())
 	v.RecordedSeconds, v.GapSeconds, v.Gaps = m.RecordedSeconds, m.MissingSeconds, append(v.Gaps, m.Gaps...)
 	v.Problems = append(v.Problems, problems...)
 	if err := a.readObjects(ctx, client, s, m, reason, v); err != nil {
@@ -167,15 +171,15 @@ func final(s *recfleetv1.Session) bool {
 	return false
 }
 
-// judgeManifest returns the manifest, as far as there is one, and what is wrong with it.
+// judgeManifest returns the last manifest, as far as there is one, and what is wrong with it and those that it goes on from.
 func judgeManifest(answer *recfleetv1.GetManifestResponse, s *recfleetv1.Session, want string) (manifest.Manifest, []verify.Problem) {
-	if len(answer.GetManifest()) == 0 {
-		return manifest.Manifest{}, []verify.Problem{{Kind: verify.Manifest, Detail: "there is none in the archive"}}
+	var chain verify.Manifests
+	for _, one := range append(answer.GetEarlier(), &recfleetv1.SignedManifest{Manifest: answer.GetManifest(), Signature: answer.GetSignature()}) {
+		chain.Add(one.GetManifest(), one.GetSignature(), answer.GetPublicKey(), want)
 	}
-	problems := verify.Signed(answer.GetManifest(), answer.GetSignature(), answer.GetPublicKey(), want)
-	m, err := manifest.Parse(answer.GetManifest())
-	if err != nil {
-		return m, append(problems, verify.Problem{Kind: verify.Manifest, Detail: err.Error()})
+	m, problems := chain.Last, chain.Problems
+	if m.Format == "" {
+		return m, problems
 	}
 	problems = append(problems, verify.Consistent(m, s.GetId())...)
 	return m, append(problems, verify.Agree(m, s)...)

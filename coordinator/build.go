@@ -32,7 +32,6 @@ import (
 	"github.com/recfleet/recfleet/coordinator/sessions"
 	"github.com/recfleet/recfleet/coordinator/watch"
 	"github.com/recfleet/recfleet/coordinator/web"
-	"github.com/recfleet/recfleet/internal/manifest"
 )
 
 // parts are what runs.
@@ -141,7 +140,7 @@ func (c Config) build(store *catalog.Catalog, key ed25519.PrivateKey) (p *parts,
 	p.page = page
 	p.finish = finish.New(store, c.Broker, c.Store, key, c.Logger.Named("finish"))
 	p.digest = digest.New(digest.Config{
-		Catalog: store, Archive: c.Store, Key: key, Manifest: manifest.Name, Signature: manifest.SignatureName, Logger: c.Logger.Named("digest"), Now: c.Now,
+		Catalog: store, Archive: c.Store, Key: key, Logger: c.Logger.Named("digest"), Now: c.Now,
 	})
 	p.purge = purge.New(store, c.Broker, c.Logger.Named("purge"))
 	p.retention = retention.New(store, c.Store, c.Broker, c.Logger.Named("retention"))

@@ -19,6 +19,7 @@ import (
 
 	"github.com/recfleet/recfleet/cli/verify"
 	"github.com/recfleet/recfleet/internal/evidence"
+	"github.com/recfleet/recfleet/internal/manifest"
 	"github.com/recfleet/recfleet/internal/object"
 )
 
@@ -170,11 +171,12 @@ type told struct {
 	closed  map[string]evidence.Closed // by session
 	order   []string
 	deleted map[string]evidence.Deleted
+	amended map[string]map[int]evidence.Amended // by session and number
 }
 
 // days follows the digests and the audit through all days.
 func (w *walk) days() (told, error) {
-	out := told{closed: map[string]evidence.Closed{}, deleted: map[string]evidence.Deleted{}}
+	out := told{closed: map[string]evidence.Closed{}, deleted: map[string]evidence.Deleted{}, amended: map[string]map[int]evidence.Amended{}}
 	var before evidence.Digest
 	sum := ""
 	for _, key := range w.under(evidence.Folder) {
@@ -213,6 +215,16 @@ func (w *walk) days() (told, error) {
 			}
 			out.closed[c.Session] = c
 			out.order = append(out.order, c.Session)
+		}
+		for _, a := range d.Amended {
+			if out.amended[a.Session] == nil {
+				out.amended[a.Session] = map[int]evidence.Amended{}
+			}
+			if _, twice := out.amended[a.Session][a.Number]; twice {
+				w.problem(Digest, a.Session, key, "the digest of %s tells of %s again", d.Day, manifest.NameOf(a.Number))
+				continue
+			}
+			out.amended[a.Session][a.Number] = a
 		}
 		for _, gone := range d.Deleted {
 			out.deleted[gone.Session] = gone

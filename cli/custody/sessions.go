@@ -31,7 +31,7 @@ func (w *walk) sessions(t told) error {
 			w.account(folder)
 			continue
 		}
-		if err := w.session(id, folder, c.Manifest, c.State); err != nil {
+		if err := w.session(id, folder, c.Manifest, c.State, t.amended[id]); err != nil {
 			return err
 		}
 	}
@@ -62,8 +62,8 @@ func (w *walk) account(folder string) {
 	}
 }
 
-// session checks one session's folder against its manifest, and that against what was signed.
-func (w *walk) session(id, folder string, list evidence.File, state string) error {
+// session checks one session's folder against its manifests, and those against what was signed.
+func (w *walk) session(id, folder string, list evidence.File, state string, amended map[int]evidence.Amended) error {
 	if len(w.under(folder)) == 0 {
 		w.problem(Removed, id, folder, "everything of the session is gone, and no digest up to %s tells of its deletion", w.report.LastDay)
 		return nil
@@ -101,7 +101,11 @@ func (w *walk) session(id, folder string, list evidence.File, state string) erro
 	if state != "" && m.Session.State != state {
 		w.problem(Manifest, id, list.Key, "the session is %s, in its digest %s", m.Session.State, state)
 	}
-	return w.contents(id, folder, m)
+	last, err := w.addenda(id, folder, m, raw, amended)
+	if err != nil {
+		return err
+	}
+	return w.contents(id, folder, last)
 }
 
 // contents reads everything in a session's folder.
@@ -146,6 +150,8 @@ func (w *walk) contents(id, folder string, m manifest.Manifest) error {
 		switch name := strings.TrimPrefix(key, folder); {
 		case name == manifest.MetadataName && len(m.Documents) == 0:
 			w.note(Added, id, key, "%s is not in the manifest, which an early version wrote", key)
+		case name == manifest.SignatureNameOf(m.Number()+1):
+			w.note(Added, id, key, "%s is written before its manifest, which is not there yet", key)
 		case leftover.MatchString(name):
 			w.note(Added, id, key, "%s is in no manifest: an encoder that had lost its job left it", key)
 		default:
@@ -223,7 +229,7 @@ func (w *walk) strangers(t told) error {
 		}
 		w.note(Added, m.Session.ID, key, "the session is in no digest; one that was closed after the last will be in the next")
 		w.report.Sessions++
-		if err := w.session(m.Session.ID, folder, evidence.File{Key: key}, ""); err != nil {
+		if err := w.session(m.Session.ID, folder, evidence.File{Key: key}, "", t.amended[m.Session.ID]); err != nil {
 			return err
 		}
 	}

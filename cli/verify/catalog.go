@@ -50,8 +50,12 @@ func Agree(m manifest.Manifest, s *recfleetv1.Session) []Problem {
 
 func agreeSegment(g manifest.Segment, c *recfleetv1.Segment, p *problems) {
 	state := strings.ToLower(strings.TrimPrefix(c.GetState().String(), "SEGMENT_STATE_"))
+	again := g.State == manifest.Quarantined && (state == "sealed" || state == "encoding") // somebody has it tried again
 	switch {
-	case state != g.State:
+	case g.State == manifest.Quarantined && state == manifest.Archived:
+		p.add(Catalog, g.Number, "it was archived after this manifest was written, and no manifest tells of it")
+		return
+	case state != g.State && !again:
 		p.add(Catalog, g.Number, "it is %s, in the manifest %s", state, g.State)
 	case !same(c.GetStartTime(), g.Start) || !same(c.GetEndTime(), g.End):
 		p.add(Catalog, g.Number, "its times are others than in the manifest")

@@ -12,7 +12,7 @@ import (
 	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
 )
 
-// maxManifest bounds what is read of a manifest; it must fit into a message.
+// maxManifest bounds what is read of a manifest; the message it goes into has a bound as well.
 const maxManifest = maxMessage - 64<<10
 
 // errNoManifest says that a session has no manifest, or not yet.
@@ -31,19 +31,50 @@ func (s *recordingService) GetManifest(ctx context.Context, r *recfleetv1.GetMan
 	if !session.State.Final() || session.State == catalog.SessionRefused || !session.Deletion.Ordered.IsZero() {
 		return nil, errNoManifest
 	}
+	addenda, err := s.catalog.Addenda(ctx, session.ID)
+	if err != nil {
+		return nil, err
+	}
+	last := 1
+	for _, a := range addenda {
+		if !a.Written.IsZero() {
+			last = a.Number
+		}
+	}
 	answer := &recfleetv1.GetManifestResponse{PublicKey: s.publicKey}
-	if err := s.ledger.tell(ctx, deed{manifestRead, session.ID, r.GetReason()}, func() (err error) {
-		if answer.Manifest, err = s.document(ctx, session.ArchivePrefix+manifest.Name); err != nil {
-			return err
+	if err := s.ledger.tell(ctx, deed{manifestRead, session.ID, r.GetReason()}, func() error {
+		for number := 1; number <= last; number++ {
+			one, err := s.signedManifest(ctx, session.ArchivePrefix, number)
+			switch {
+			case err != nil:
+				return err
+			case number < last:
+				answer.Earlier = append(answer.Earlier, one)
+			default:
+				answer.Manifest, answer.Signature = one.GetManifest(), one.GetSignature()
+			}
 		}
-		if answer.Signature, err = s.document(ctx, session.ArchivePrefix+manifest.SignatureName); errors.Is(err, errNoManifest) {
-			err = nil
+		if last == 1 && len(answer.GetManifest()) == 0 {
+			return errNoManifest
 		}
-		return err
+		return nil
 	}); err != nil {
 		return nil, err
 	}
 	return answer, nil
+}
+
+// signedManifest reads the nth manifest of a session. What of it is not there stays empty.
+func (s *recordingService) signedManifest(ctx context.Context, folder string, number int) (*recfleetv1.SignedManifest, error) {
+	var one recfleetv1.SignedManifest
+	for name, into := range map[string]*[]byte{manifest.NameOf(number): &one.Manifest, manifest.SignatureNameOf(number): &one.Signature} {
+		raw, err := s.document(ctx, folder+name)
+		if err != nil && !errors.Is(err, errNoManifest) {
+			return nil, err
+		}
+		*into = raw
+	}
+	return &one, nil
 }
 
 // GetManifestKey returns the public key.

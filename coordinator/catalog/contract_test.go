@@ -63,6 +63,7 @@ var contract = map[string]func(t *testing.T, open opener){
 	"jobs are listed by page":             testListJobs,
 	"audit records stay":                  testAudit,
 	"digests tell once":                   testDigests,
+	"addenda are settled once":            testAddenda,
 	"changes at once end each for itself": testAtOnce,
 	"texts may be odd":                    testOddTexts,
 	"coordinators share the jobs":         testSharedLeases,

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"database/sql"
@@ -16,12 +18,29 @@ import (
 const (
 	entryClosed  = "closed"
 	entryDeleted = "deleted"
+	// entryAddendum stands before the number of an addendum that was written.
+	entryAddendum = "addendum."
 )
 
-// DigestEntry is something that a daily digest is to tell: that a session was closed, or that its recordings were deleted.
+func entryOfAddendum(number int) string { return entryAddendum + strconv.Itoa(number) }
+
+// kind is how the entry is kept.
+func (e DigestEntry) kind() string {
+	switch {
+	case e.Deletion:
+		return entryDeleted
+	case e.Addendum > 0:
+		return entryOfAddendum(e.Addendum)
+	}
+	return entryClosed
+}
+
+// DigestEntry is something that a daily digest is to tell: that a session was closed, that its manifest got an addendum, or that
+// its recordings were deleted.
 type DigestEntry struct {
 	Session  string
-	Deletion bool // else it was closed
+	Deletion bool
+	Addendum int // the number of the addendum; 0 where it was closed or deleted
 	Time     time.Time
 	State    SessionState
 	Folder   string // of the session in the archive
@@ -66,6 +85,9 @@ func (c *Catalog) entries(ctx context.Context, where string, args ...any) (found
 			err := row.Scan(&e.Session, &kind, instant{&e.Time}, &e.State, &e.Folder, &e.Manifest.SHA256, &e.Manifest.Bytes, &e.Manifest.Version,
 				instant{&e.Ordered.Ordered}, instant{&e.Ordered.Done}, &e.Ordered.By, &e.Ordered.Reason)
 			e.Deletion = kind == entryDeleted
+			if number, ok := strings.CutPrefix(kind, entryAddendum); ok && err == nil {
+				e.Addendum, err = strconv.Atoi(number)
+			}
 			found = append(found, e)
 			return err
 		}, selectEntries+where, args...)
@@ -172,11 +194,7 @@ func (c *Catalog) SettleDigest(ctx context.Context, day evidence.Day, content []
 			return err
 		}
 		for _, e := range told {
-			kind := entryClosed
-			if e.Deletion {
-				kind = entryDeleted
-			}
-			if _, err := exec(ctx, tx, `UPDATE digest_entries SET day = $1 WHERE session_id = $2 AND kind = $3`, day, e.Session, kind); err != nil {
+			if _, err := exec(ctx, tx, `UPDATE digest_entries SET day = $1 WHERE session_id = $2 AND kind = $3`, day, e.Session, e.kind()); err != nil {
 				return err
 			}
 		}

@@ -11,7 +11,7 @@ import (
 // RetryJob gives a quarantined job another chance, with nothing held against it: it is available and its segment sealed
 // again. One that waits to be tried again need not wait any more; one that is available or runs stays as it is. A completed one
 // is ErrTransition, one whose session is being deleted, or is about to be final, ErrConflict. A session that is final stays so:
-// its manifest tells of the segment as quarantined.
+// its manifest tells of the segment as quarantined, until an addendum tells that it was archived.
 func (c *Catalog) RetryJob(ctx context.Context, id string, now time.Time) (j Job, err error) {
 	err = c.update(ctx, func(tx *txn) error {
 		// The session first: deletions and jobs' retries exclude each other by its lock.

@@ -30,6 +30,7 @@ import (
 	"github.com/recfleet/recfleet/coordinator/duty"
 	"github.com/recfleet/recfleet/internal/chunk"
 	"github.com/recfleet/recfleet/internal/evidence"
+	"github.com/recfleet/recfleet/internal/manifest"
 	"github.com/recfleet/recfleet/internal/object"
 )
 
@@ -54,9 +55,7 @@ type Config struct {
 	Catalog *catalog.Catalog
 	Archive Archive
 	Key     ed25519.PrivateKey
-	// Manifest and Signature are the names of those files in a session's folder.
-	Manifest, Signature string
-	Logger              hclog.Logger
+	Logger  hclog.Logger
 	// Now is the clock; the real one where it is nil.
 	Now func() time.Time
 }
@@ -123,11 +122,11 @@ var errUnsigned = errors.New("not signed with the manifest key")
 
 // manifest reads and checks one.
 func (d *Digest) manifest(ctx context.Context, e catalog.DigestEntry) (catalog.Manifest, error) {
-	raw, info, err := d.read(ctx, e.Folder+d.cfg.Manifest)
+	raw, info, err := d.read(ctx, e.Folder+manifest.Name)
 	if err != nil {
 		return catalog.Manifest{}, err
 	}
-	signature, _, err := d.read(ctx, e.Folder+d.cfg.Signature)
+	signature, _, err := d.read(ctx, e.Folder+manifest.SignatureName)
 	if err != nil {
 		return catalog.Manifest{}, err
 	}
@@ -225,9 +224,16 @@ func (d *Digest) compose(ctx context.Context, day catalog.DigestDay, audit evide
 			})
 			continue
 		}
+		if n := e.Addendum; n > 0 {
+			out.Amended = append(out.Amended, evidence.Amended{
+				Session: e.Session, Number: n, Time: e.Time,
+				Manifest: evidence.File{Key: e.Folder + manifest.NameOf(n), Version: e.Manifest.Version, Bytes: e.Manifest.Bytes, SHA256: e.Manifest.SHA256},
+			})
+			continue
+		}
 		out.Closed = append(out.Closed, evidence.Closed{
 			Session: e.Session, State: string(e.State), Time: e.Time,
-			Manifest: evidence.File{Key: e.Folder + d.cfg.Manifest, Version: e.Manifest.Version, Bytes: e.Manifest.Bytes, SHA256: e.Manifest.SHA256},
+			Manifest: evidence.File{Key: e.Folder + manifest.Name, Version: e.Manifest.Version, Bytes: e.Manifest.Bytes, SHA256: e.Manifest.SHA256},
 		})
 	}
 	content, err := out.Encode()

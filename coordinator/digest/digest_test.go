@@ -55,7 +55,7 @@ func newFixture(t *testing.T) *fixture {
 // coordinator is one of several.
 func (f *fixture) coordinator(archive digest.Archive) *digest.Digest {
 	return digest.New(digest.Config{
-		Catalog: f.catalog, Archive: archive, Key: f.key, Manifest: "manifest.json", Signature: "manifest.json.sig",
+		Catalog: f.catalog, Archive: archive, Key: f.key,
 		Logger: hclog.NewNullLogger(), Now: func() time.Time { return f.now },
 	})
 }

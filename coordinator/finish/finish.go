@@ -5,7 +5,8 @@
 // with its cause, the manifest's signature, and last, of a session that is complete and of no other, the end marker complete.json.
 // What always holds: a session is final only when all of them are in the archive;
 // what is written depends on what does not change any more, so that whoever writes it writes the same bytes; every stretch of a final session
-// is in an archived segment or in a gap; a session with a quarantined segment keeps its chunks on the bus.
+// is in an archived segment or in a gap; a session with a quarantined segment keeps its chunks on the bus. Where such a segment is
+// encoded after all, another manifest goes on from the last one, see addendum.go; nothing is overwritten.
 package finish
 
 import (
@@ -32,6 +33,8 @@ const (
 	every = time.Second
 	// pause is how long a session is left alone that could not be finished.
 	pause = 5 * time.Second
+	// longPause is the same where that is of no use.
+	longPause = 10 * time.Minute
 )
 
 // Causes of the gaps that are declared here.
@@ -76,21 +79,31 @@ func (f *Finish) Run(ctx context.Context) error {
 	return duty.Duty{Every: every, Signal: f.Due, Step: f.Step, Logger: f.logger}.Run(ctx)
 }
 
-// Step finishes every session that is ready. It is not to be called twice at a time.
+// Step finishes every session that is ready, and amends the manifests of those of which a segment was archived since. It is
+// not to be called twice at a time.
 func (f *Finish) Step(ctx context.Context) error {
 	ready, err := f.catalog.Finishable(ctx)
 	if err != nil {
 		return err
 	}
-	var failed error
-	for _, id := range ready {
+	failed := f.each(ctx, "finish", ready, f.finish)
+	amendable, err := f.catalog.Amendable(ctx)
+	return errors.Join(failed, err, f.each(ctx, "amend", amendable, f.amend))
+}
+
+// each does one thing to sessions, but not to those that are to be left alone.
+func (f *Finish) each(ctx context.Context, what string, ids []string, do func(context.Context, string) error) (failed error) {
+	for _, id := range ids {
 		if time.Now().Before(f.resting[id]) {
 			continue
 		}
 		delete(f.resting, id)
-		if err := f.finish(ctx, id); err != nil {
+		if err := do(ctx, id); err != nil {
 			f.resting[id] = time.Now().Add(pause)
-			failed = errors.Join(failed, fmt.Errorf("finish session %s: %w", id, err))
+			if errors.Is(err, errHopeless) {
+				f.resting[id] = time.Now().Add(longPause)
+			}
+			failed = errors.Join(failed, fmt.Errorf("%s session %s: %w", what, id, err))
 		}
 	}
 	return failed
@@ -161,13 +174,7 @@ func (f *Finish) unaccounted(d catalog.Detail) []catalog.Gap {
 
 // outcome returns the state in which a session ends, and why.
 func outcome(d catalog.Detail) (catalog.SessionState, string) {
-	reason := d.Session.StateReason
-	if n := quarantined(d); n > 0 {
-		if reason != "" {
-			reason += "; "
-		}
-		reason += fmt.Sprintf("%d of %d segments quarantined", n, len(d.Segments))
-	}
+	reason := manifest.Reason(d.Session.StateReason, quarantined(d), len(d.Segments))
 	switch {
 	case len(d.Segments) == 0:
 		if reason == "" {
@@ -203,10 +210,10 @@ func (f *Finish) archiveDocuments(ctx context.Context, d catalog.Detail, state c
 		return err
 	}
 	folder := d.Session.ArchivePrefix
-	if err := f.put(ctx, folder+manifest.MetadataName, "application/json", about); err != nil {
+	if _, err := f.put(ctx, folder+manifest.MetadataName, "application/json", about); err != nil {
 		return err
 	}
-	if err := f.put(ctx, folder+manifest.Name, "application/json", list); err != nil {
+	if _, err := f.put(ctx, folder+manifest.Name, "application/json", list); err != nil {
 		return err
 	}
 	if err := f.sign(ctx, folder+manifest.SignatureName, list); err != nil || state != catalog.SessionComplete {
@@ -217,13 +224,14 @@ func (f *Finish) archiveDocuments(ctx context.Context, d catalog.Detail, state c
 	if err != nil {
 		return err
 	}
-	return f.put(ctx, folder+manifest.MarkerName, "application/json", marker)
+	_, err = f.put(ctx, folder+manifest.MarkerName, "application/json", marker)
+	return err
 }
 
-func (f *Finish) put(ctx context.Context, key, contentType string, content []byte) error {
-	_, err := f.archive.Put(ctx, key, bytes.NewReader(content), object.PutOptions{ContentType: contentType, SHA256: sha256.Sum256(content)})
+func (f *Finish) put(ctx context.Context, key, contentType string, content []byte) (object.Info, error) {
+	info, err := f.archive.Put(ctx, key, bytes.NewReader(content), object.PutOptions{ContentType: contentType, SHA256: sha256.Sum256(content)})
 	if errors.Is(err, object.ErrExists) {
 		f.logger.Error("foreign object seen in the archive", "object_key", key)
 	}
-	return err
+	return info, err
 }

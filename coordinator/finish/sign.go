@@ -91,7 +91,7 @@ func makeKey(path string) error {
 
 // sign puts the signature of a manifest beside it. One that was made with another key stays: the manifest is the same.
 func (f *Finish) sign(ctx context.Context, key string, content []byte) error {
-	err := f.put(ctx, key, "application/octet-stream", ed25519.Sign(f.key, content))
+	_, err := f.put(ctx, key, "application/octet-stream", ed25519.Sign(f.key, content))
 	if !errors.Is(err, object.ErrExists) {
 		return err
 	}

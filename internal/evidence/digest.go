@@ -70,17 +70,27 @@ type Digest struct {
 	Previous string `json:"previous,omitempty"` // SHA-256 of the digest of the day before; empty in the first
 	// Closed are the sessions that were closed that day, or before and not told of yet.
 	Closed []Closed `json:"closed"`
+	// Amended are addenda to manifests of sessions that were closed before: what could not be encoded then was encoded after all.
+	Amended []Amended `json:"amended,omitempty"`
 	// Deleted are those whose recordings were deleted by order or because their time was over.
 	Deleted []Deleted `json:"deleted"`
 	Audit   AuditFile `json:"audit"`
 }
 
-// Closed is a session from whose manifest on nothing of it changes.
+// Closed is a session from whose manifest on nothing of it changes but by addenda.
 type Closed struct {
 	Session  string    `json:"session"`
 	State    string    `json:"state"`
 	Time     time.Time `json:"time"`
 	Manifest File      `json:"manifest"` // without a SHA-256 where there was none any more
+}
+
+// Amended is a manifest that goes on from an earlier one of its session.
+type Amended struct {
+	Session  string    `json:"session"`
+	Number   int       `json:"number"` // from 2
+	Time     time.Time `json:"time"`
+	Manifest File      `json:"manifest"`
 }
 
 // File is an object of the archive.

@@ -31,6 +31,8 @@ type Manifest struct {
 	Format  string  `json:"format"`
 	Version int     `json:"version"`
 	Session Session `json:"session"`
+	// Addendum is set in every manifest but the first of its session.
+	Addendum *Addendum `json:"addendum,omitempty"`
 
 	RecordedSeconds float64 `json:"recorded_seconds"` // of the archived segments
 	MissingSeconds  float64 `json:"missing_seconds"`  // of the gaps
@@ -194,6 +196,8 @@ func Parse(raw []byte) (Manifest, error) {
 		return Manifest{}, fmt.Errorf("parse manifest: format %q is not %q", m.Format, Format)
 	case m.Version != Version:
 		return Manifest{}, fmt.Errorf("parse manifest: version %d is not known", m.Version)
+	case m.Addendum != nil && m.Addendum.Number < 2:
+		return Manifest{}, fmt.Errorf("parse manifest: an addendum cannot be number %d", m.Addendum.Number)
 	}
 	return m, nil
 }

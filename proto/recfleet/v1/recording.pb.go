@@ -390,12 +390,15 @@ func (x *GetManifestRequest) GetReason() string {
 // GetManifestResponse holds the documents as they are in the archive.
 type GetManifestResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// manifest.json, byte for byte.
+	// The session's last manifest, byte for byte: manifest.json, or the addendum with the highest number. Empty where an addendum that
+	// was written is not in the archive any more.
 	Manifest []byte `protobuf:"bytes,1,opt,name=manifest,proto3" json:"manifest,omitempty"`
 	// Ed25519 over the manifest, 64 bytes.
 	Signature []byte `protobuf:"bytes,2,opt,name=signature,proto3" json:"signature,omitempty"`
 	// The Ed25519 public key that the coordinator signs with now, 32 bytes.
-	PublicKey     []byte `protobuf:"bytes,3,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
+	PublicKey []byte `protobuf:"bytes,3,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
+	// The manifests that it goes on from, manifest.json first. Each names the SHA-256 of the one before.
+	Earlier       []*SignedManifest `protobuf:"bytes,4,rep,name=earlier,proto3" json:"earlier,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -451,6 +454,68 @@ func (x *GetManifestResponse) GetPublicKey() []byte {
 	return nil
 }
 
+func (x *GetManifestResponse) GetEarlier() []*SignedManifest {
+	if x != nil {
+		return x.Earlier
+	}
+	return nil
+}
+
+// SignedManifest is one of a session's manifests.
+type SignedManifest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Byte for byte; empty where it is not in the archive.
+	Manifest []byte `protobuf:"bytes,1,opt,name=manifest,proto3" json:"manifest,omitempty"`
+	// Ed25519 over the manifest, 64 bytes.
+	Signature     []byte `protobuf:"bytes,2,opt,name=signature,proto3" json:"signature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignedManifest) Reset() {
+	*x = SignedManifest{}
+	mi := &file_recfleet_v1_recording_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignedManifest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignedManifest) ProtoMessage() {}
+
+func (x *SignedManifest) ProtoReflect() protoreflect.Message {
+	mi := &file_recfleet_v1_recording_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignedManifest.ProtoReflect.Descriptor instead.
+func (*SignedManifest) Descriptor() ([]byte, []int) {
+	return file_recfleet_v1_recording_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *SignedManifest) GetManifest() []byte {
+	if x != nil {
+		return x.Manifest
+	}
+	return nil
+}
+
+func (x *SignedManifest) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
 // GetManifestKeyRequest is empty.
 type GetManifestKeyRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -460,7 +525,7 @@ type GetManifestKeyRequest struct {
 
 func (x *GetManifestKeyRequest) Reset() {
 	*x = GetManifestKeyRequest{}
-	mi := &file_recfleet_v1_recording_proto_msgTypes[6]
+	mi := &file_recfleet_v1_recording_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -472,7 +537,7 @@ func (x *GetManifestKeyRequest) String() string {
 func (*GetManifestKeyRequest) ProtoMessage() {}
 
 func (x *GetManifestKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_recording_proto_msgTypes[6]
+	mi := &file_recfleet_v1_recording_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -485,7 +550,7 @@ func (x *GetManifestKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetManifestKeyRequest.ProtoReflect.Descriptor instead.
 func (*GetManifestKeyRequest) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_recording_proto_rawDescGZIP(), []int{6}
+	return file_recfleet_v1_recording_proto_rawDescGZIP(), []int{7}
 }
 
 // GetManifestKeyResponse holds the key.
@@ -499,7 +564,7 @@ type GetManifestKeyResponse struct {
 
 func (x *GetManifestKeyResponse) Reset() {
 	*x = GetManifestKeyResponse{}
-	mi := &file_recfleet_v1_recording_proto_msgTypes[7]
+	mi := &file_recfleet_v1_recording_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -511,7 +576,7 @@ func (x *GetManifestKeyResponse) String() string {
 func (*GetManifestKeyResponse) ProtoMessage() {}
 
 func (x *GetManifestKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_recfleet_v1_recording_proto_msgTypes[7]
+	mi := &file_recfleet_v1_recording_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -524,7 +589,7 @@ func (x *GetManifestKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetManifestKeyResponse.ProtoReflect.Descriptor instead.
 func (*GetManifestKeyResponse) Descriptor() ([]byte, []int) {
-	return file_recfleet_v1_recording_proto_rawDescGZIP(), []int{7}
+	return file_recfleet_v1_recording_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetManifestKeyResponse) GetPublicKey() []byte {
@@ -564,12 +629,16 @@ const file_recfleet_v1_recording_proto_rawDesc = "" +
 	"\x12GetManifestRequest\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"n\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xa5\x01\n" +
 	"\x13GetManifestResponse\x12\x1a\n" +
 	"\bmanifest\x18\x01 \x01(\fR\bmanifest\x12\x1c\n" +
 	"\tsignature\x18\x02 \x01(\fR\tsignature\x12\x1d\n" +
 	"\n" +
-	"public_key\x18\x03 \x01(\fR\tpublicKey\"\x17\n" +
+	"public_key\x18\x03 \x01(\fR\tpublicKey\x125\n" +
+	"\aearlier\x18\x04 \x03(\v2\x1b.recfleet.v1.SignedManifestR\aearlier\"J\n" +
+	"\x0eSignedManifest\x12\x1a\n" +
+	"\bmanifest\x18\x01 \x01(\fR\bmanifest\x12\x1c\n" +
+	"\tsignature\x18\x02 \x01(\fR\tsignature\"\x17\n" +
 	"\x15GetManifestKeyRequest\"7\n" +
 	"\x16GetManifestKeyResponse\x12\x1d\n" +
 	"\n" +
@@ -597,7 +666,7 @@ func file_recfleet_v1_recording_proto_rawDescGZIP() []byte {
 }
 
 var file_recfleet_v1_recording_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_recfleet_v1_recording_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_recfleet_v1_recording_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_recfleet_v1_recording_proto_goTypes = []any{
 	(RecordingFile)(0),                // 0: recfleet.v1.RecordingFile
 	(*ListRecordingsRequest)(nil),     // 1: recfleet.v1.ListRecordingsRequest
@@ -606,27 +675,29 @@ var file_recfleet_v1_recording_proto_goTypes = []any{
 	(*DownloadRecordingResponse)(nil), // 4: recfleet.v1.DownloadRecordingResponse
 	(*GetManifestRequest)(nil),        // 5: recfleet.v1.GetManifestRequest
 	(*GetManifestResponse)(nil),       // 6: recfleet.v1.GetManifestResponse
-	(*GetManifestKeyRequest)(nil),     // 7: recfleet.v1.GetManifestKeyRequest
-	(*GetManifestKeyResponse)(nil),    // 8: recfleet.v1.GetManifestKeyResponse
-	(*Recording)(nil),                 // 9: recfleet.v1.Recording
+	(*SignedManifest)(nil),            // 7: recfleet.v1.SignedManifest
+	(*GetManifestKeyRequest)(nil),     // 8: recfleet.v1.GetManifestKeyRequest
+	(*GetManifestKeyResponse)(nil),    // 9: recfleet.v1.GetManifestKeyResponse
+	(*Recording)(nil),                 // 10: recfleet.v1.Recording
 }
 var file_recfleet_v1_recording_proto_depIdxs = []int32{
-	9, // 0: recfleet.v1.ListRecordingsResponse.recordings:type_name -> recfleet.v1.Recording
-	0, // 1: recfleet.v1.DownloadRecordingRequest.file:type_name -> recfleet.v1.RecordingFile
-	9, // 2: recfleet.v1.DownloadRecordingResponse.recording:type_name -> recfleet.v1.Recording
-	1, // 3: recfleet.v1.RecordingService.ListRecordings:input_type -> recfleet.v1.ListRecordingsRequest
-	3, // 4: recfleet.v1.RecordingService.DownloadRecording:input_type -> recfleet.v1.DownloadRecordingRequest
-	5, // 5: recfleet.v1.RecordingService.GetManifest:input_type -> recfleet.v1.GetManifestRequest
-	7, // 6: recfleet.v1.RecordingService.GetManifestKey:input_type -> recfleet.v1.GetManifestKeyRequest
-	2, // 7: recfleet.v1.RecordingService.ListRecordings:output_type -> recfleet.v1.ListRecordingsResponse
-	4, // 8: recfleet.v1.RecordingService.DownloadRecording:output_type -> recfleet.v1.DownloadRecordingResponse
-	6, // 9: recfleet.v1.RecordingService.GetManifest:output_type -> recfleet.v1.GetManifestResponse
-	8, // 10: recfleet.v1.RecordingService.GetManifestKey:output_type -> recfleet.v1.GetManifestKeyResponse
-	7, // [7:11] is the sub-list for method output_type
-	3, // [3:7] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	10, // 0: recfleet.v1.ListRecordingsResponse.recordings:type_name -> recfleet.v1.Recording
+	0,  // 1: recfleet.v1.DownloadRecordingRequest.file:type_name -> recfleet.v1.RecordingFile
+	10, // 2: recfleet.v1.DownloadRecordingResponse.recording:type_name -> recfleet.v1.Recording
+	7,  // 3: recfleet.v1.GetManifestResponse.earlier:type_name -> recfleet.v1.SignedManifest
+	1,  // 4: recfleet.v1.RecordingService.ListRecordings:input_type -> recfleet.v1.ListRecordingsRequest
+	3,  // 5: recfleet.v1.RecordingService.DownloadRecording:input_type -> recfleet.v1.DownloadRecordingRequest
+	5,  // 6: recfleet.v1.RecordingService.GetManifest:input_type -> recfleet.v1.GetManifestRequest
+	8,  // 7: recfleet.v1.RecordingService.GetManifestKey:input_type -> recfleet.v1.GetManifestKeyRequest
+	2,  // 8: recfleet.v1.RecordingService.ListRecordings:output_type -> recfleet.v1.ListRecordingsResponse
+	4,  // 9: recfleet.v1.RecordingService.DownloadRecording:output_type -> recfleet.v1.DownloadRecordingResponse
+	6,  // 10: recfleet.v1.RecordingService.GetManifest:output_type -> recfleet.v1.GetManifestResponse
+	9,  // 11: recfleet.v1.RecordingService.GetManifestKey:output_type -> recfleet.v1.GetManifestKeyResponse
+	8,  // [8:12] is the sub-list for method output_type
+	4,  // [4:8] is the sub-list for method input_type
+	4,  // [4:4] is the sub-list for extension type_name
+	4,  // [4:4] is the sub-list for extension extendee
+	0,  // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_recfleet_v1_recording_proto_init() }
@@ -641,7 +712,7 @@ func file_recfleet_v1_recording_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_recfleet_v1_recording_proto_rawDesc), len(file_recfleet_v1_recording_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   8,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -45,6 +45,7 @@ type RecordingServiceClient interface {
 	// or the audit log cannot take who reads what: it is written first.
 	DownloadRecording(ctx context.Context, in *DownloadRecordingRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DownloadRecordingResponse], error)
 	// GetManifest returns what the archive says of a session that is over. It only reads, and is audited.
+	// Where segments were encoded after the session was over, the answer has the whole chain of its manifests.
 	// NOT_FOUND where there is no such session, or it has no manifest yet; DATA_LOSS where the manifest was altered; UNAVAILABLE where the
 	// archive does not answer or the audit log cannot be written.
 	GetManifest(ctx context.Context, in *GetManifestRequest, opts ...grpc.CallOption) (*GetManifestResponse, error)
@@ -129,6 +130,7 @@ type RecordingServiceServer interface {
 	// or the audit log cannot take who reads what: it is written first.
 	DownloadRecording(*DownloadRecordingRequest, grpc.ServerStreamingServer[DownloadRecordingResponse]) error
 	// GetManifest returns what the archive says of a session that is over. It only reads, and is audited.
+	// Where segments were encoded after the session was over, the answer has the whole chain of its manifests.
 	// NOT_FOUND where there is no such session, or it has no manifest yet; DATA_LOSS where the manifest was altered; UNAVAILABLE where the
 	// archive does not answer or the audit log cannot be written.
 	GetManifest(context.Context, *GetManifestRequest) (*GetManifestResponse, error)
