@@ -206,7 +206,7 @@ func TestAddenda(t *testing.T) {
 	}
 	k.retry(2)
 	k.step(f)
-	all, raw = k.chain()
+	all, raw := k.chain()
 	if len(all) != 3 || all[2].Session.StateReason != "" || len(all[2].Gaps) != 0 || all[2].RecordedSeconds != 60 {
 		t.Fatalf("%+v", all)
 	}
