@@ -74,9 +74,19 @@ func (p pools) close() error {
 	return err
 }
 
-// What connections to SQLite keep of the database in memory, in KiB: those that every Sync reads with, little; those that go through
-// the indexes of all sessions there ever were, much, once somebody does.
-const cacheWrite, cacheRead, cachePages = 64 << 10, 2 << 10, 64 << 10
+// What connections to SQLite keep of the database in memory, in KiB: the one that writes and those that every Sync reads with, little;
+// those that go through the indexes of all sessions there ever were, much, once somebody does. What is kept nowhere is read from the system's memory of the
+// file, mostly.
+const cacheWrite, cacheLoad, cacheRead, cachePages = 8 << 10, 64 << 10, 1 << 10, 64 << 10
+
+// keep sets what the connection that writes keeps of a SQLite database.
+func (c *Catalog) keep(ctx context.Context, kib int) error {
+	if c.dialect.name != "sqlite" {
+		return nil
+	}
+	_, err := c.write.ExecContext(ctx, fmt.Sprintf("PRAGMA cache_size(-%d)", kib))
+	return err
+}
 
 // open opens the pools. Nothing is reached yet.
 func (l Location) open() (dialect, pools, error) {

@@ -34,7 +34,7 @@ func (c *Catalog) Load(ctx context.Context, fill func(add func(some []Detail) er
 	if err != nil {
 		return fmt.Errorf("load catalog: %w", err)
 	}
-	if err := c.gather(ctx, gatherLoad, mergeLoad); err != nil {
+	if err := errors.Join(c.keep(ctx, cacheLoad), c.gather(ctx, gatherLoad, mergeLoad)); err != nil {
 		return fmt.Errorf("load catalog: %w", err)
 	}
 	var last int64
@@ -48,7 +48,7 @@ func (c *Catalog) Load(ctx context.Context, fill func(add func(some []Detail) er
 			return err
 		}))
 	}
-	if err != nil {
+	if err = errors.Join(err, c.keep(ctx, cacheWrite)); err != nil {
 		return fmt.Errorf("load catalog: %w", err)
 	}
 	return c.Tidy(ctx)
