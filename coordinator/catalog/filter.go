@@ -169,3 +169,9 @@ func (f Filter) columns(s *statement) (conditions []string) {
 	}
 	return conditions
 }
+
+// free reports whether the filter selects every session, in whatever order.
+func (f Filter) free() bool {
+	var none statement
+	return f.Text == "" && len(f.times(&none)) == 0 && len(f.columns(&none)) == 0 && f.StartedAfter.IsZero() && f.StartedBefore.IsZero()
+}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"strings"
-	"time"
 )
 
 // search finds one page: the positions of the sessions that a filter selects, in its order.
@@ -92,6 +91,7 @@ func (s search) byStart(ctx context.Context, low, high int64) ([]int64, error) {
 	}
 	var q statement
 	s.match(&q, s.query, low, high, nil)
+	q.add(" ORDER BY rowid %s LIMIT %d", s.way(), s.limit)
 	return s.numbers(ctx, &q)
 }
 
@@ -113,8 +113,8 @@ func (s search) byField(ctx context.Context, low, high int64) ([]int64, error) {
 // match adds a SELECT of SQLite's text index within bounds, which needs the session itself only for conditions.
 func (s search) match(q *statement, what query, low, high int64, conditions func(*statement) []string) {
 	if conditions == nil {
-		q.add(`SELECT rowid AS position FROM session_search WHERE session_search MATCH %s AND rowid >= %s AND rowid < %s ORDER BY rowid %s LIMIT %d`,
-			q.arg(s.tx.dialect.match(what)), q.arg(low), q.arg(high), s.way(), s.limit)
+		q.add(`SELECT rowid AS position FROM session_search WHERE session_search MATCH %s AND rowid >= %s AND rowid < %s`,
+			q.arg(s.tx.dialect.match(what)), q.arg(low), q.arg(high))
 		return
 	}
 	q.add(`SELECT m.rowid AS position FROM session_search m CROSS JOIN sessions s ON s.position = m.rowid
@@ -122,108 +122,6 @@ func (s search) match(q *statement, what query, low, high int64, conditions func
 	for _, c := range conditions(q) {
 		q.add(" AND %s", c)
 	}
-	q.add(` ORDER BY m.rowid %s LIMIT %d`, s.way(), s.limit)
-}
-
-// byTime finds sessions by when they were active or ended.
-func (s search) byTime(ctx context.Context, low, high int64) ([]int64, error) {
-	few, err := s.byFewEnds(ctx, low, high)
-	if err != nil || few != nil {
-		return few, err
-	}
-	// A session that matches was not over at some time and had begun at another.
-	var notBefore, begun time.Time
-	if notBefore = s.filter.EndedAfter; s.filter.ActiveAt.After(notBefore) {
-		notBefore = s.filter.ActiveAt
-	}
-	begun = s.filter.EndedBefore
-	if at := s.filter.ActiveAt; !at.IsZero() && (begun.IsZero() || at.Before(begun)) {
-		begun = at.Add(1)
-	}
-	if !begun.IsZero() {
-		// A place may be a little after the start; the conditions are exact.
-		high = min(high, nanos(begun)+int64(time.Millisecond))
-	}
-	longest := classOpen
-	if err := s.tx.QueryRowContext(ctx, `SELECT COALESCE(MAX(length_class), -1) FROM sessions`).Scan(&longest); err != nil {
-		return nil, err
-	}
-	var q statement
-	q.add("SELECT position FROM (")
-	for class := classOpen; class <= longest; class++ {
-		from := low
-		if class == classOpen && (!s.filter.EndedAfter.IsZero() || !s.filter.EndedBefore.IsZero()) {
-			continue
-		}
-		if class != classOpen && !notBefore.IsZero() {
-			from = max(from, nanos(notBefore)-int64(classLength(class)))
-		}
-		if q.args != nil {
-			q.add(" UNION ALL ")
-		}
-		q.add("SELECT position FROM (")
-		s.ofClass(&q, class, from, high)
-		q.add(") AS class%d", class+1)
-	}
-	if q.args == nil {
-		return nil, nil
-	}
-	q.add(") AS found ORDER BY position %s LIMIT %d", s.way(), s.limit)
-	return s.numbers(ctx, &q)
-}
-
-// ofClass adds a SELECT of the sessions of a class.
-func (s search) ofClass(q *statement, class int, low, high int64) {
-	if s.tx.dialect.name == "sqlite" && (s.filter.Text != "" || s.filter.scoped()) {
-		s.match(q, s.query.and(termLength(class)), low, high, s.filter.times)
-		return
-	}
-	q.add("SELECT s.position AS position FROM sessions s")
-	conditions := s.filter.times(q)
-	if s.filter.Text != "" {
-		q.add(" JOIN session_search t ON t.position = s.position AND t.terms @@ CAST(CAST(%s AS TEXT) AS TSQUERY)", q.arg(s.tx.dialect.match(s.query)))
-	}
-	conditions = append(conditions, s.filter.columns(q)...)
-	q.add(" WHERE length_class = %s AND s.position >= %s AND s.position < %s", q.arg(class), q.arg(low), q.arg(high))
-	for _, c := range conditions {
-		q.add(" AND %s", c)
-	}
-	q.add(" ORDER BY s.position %s LIMIT %d", s.way(), s.limit)
-}
-
-// byFewEnds finds sessions by the index of their ends, where few ended in the time that is asked for and no text is; it
-// returns nil where that is not the way.
-func (s search) byFewEnds(ctx context.Context, low, high int64) ([]int64, error) {
-	f := s.filter
-	if f.Text != "" || f.EndedAfter.IsZero() && f.EndedBefore.IsZero() {
-		return nil, nil
-	}
-	const most = 500 // for more the classes are as quick
-	var count statement
-	count.add("SELECT COUNT(*) FROM (SELECT 1 FROM sessions WHERE %s LIMIT %d) AS few", s.ended(&count), min(s.budget, most)+1)
-	n, err := s.numbers(ctx, &count)
-	if err != nil || n[0] > int64(min(s.budget, most)) {
-		return nil, err
-	}
-	var q statement
-	q.add("SELECT position FROM sessions WHERE %s AND position >= %s AND position < %s", s.ended(&q), q.arg(low), q.arg(high))
-	for _, c := range append(f.times(&q), f.columns(&q)...) {
-		q.add(" AND %s", c)
-	}
-	found, err := s.numbers(ctx, &q)
-	return descending(append([]int64{}, found...), s.limit, f.Ascending), err
-}
-
-// ended is the condition on ends, as the index has them.
-func (s search) ended(q *statement) string {
-	var conditions []string
-	if t := s.filter.EndedAfter; !t.IsZero() {
-		conditions = append(conditions, endOrder+" >= "+q.arg(nanos(t)))
-	}
-	if t := s.filter.EndedBefore; !t.IsZero() {
-		conditions = append(conditions, endOrder+" < "+q.arg(nanos(t)))
-	}
-	return strings.Join(conditions, " AND ")
 }
 
 // sorted finds sessions in an order other than that of their starts: where few match by sorting them, otherwise by going

@@ -17,16 +17,17 @@ func (c *Catalog) ListSessions(ctx context.Context, f Filter, size int, token st
 	if err != nil {
 		return nil, "", err
 	}
-	if f.unstorable() {
+	narrow, possible := f.narrowed()
+	if !possible || narrow.unstorable() {
 		return nil, "", nil
 	}
-	q, err := f.query()
+	q, err := narrow.query()
 	if err != nil {
 		return nil, "", err
 	}
 	err = c.browse(ctx, func(tx *txn) error {
 		// One more than the page has tells whether there is a next one.
-		s := search{tx: tx, filter: f, query: q, from: from, limit: size + 1, budget: c.budget}
+		s := search{tx: tx, filter: narrow, query: q, from: from, limit: size + 1, budget: c.budget}
 		positions, err := s.positions(ctx)
 		if err != nil {
 			return err

@@ -155,3 +155,58 @@ func (s *Scope) clause() []term {
 	}
 	return found
 }
+
+// narrowed returns the filter with as little left to its scope as can be: what the filter asks for anyway is taken out of it, and what
+// the scope leaves no choice of is asked for. possible is false where there can be no session. Fields have indexes, scopes do not.
+func (f Filter) narrowed() (narrow Filter, possible bool) {
+	if !f.scoped() {
+		f.Scope = nil
+		return f, true
+	}
+	var left []Part
+	for _, p := range f.Scope.Parts {
+		if p.empty() || !p.settle(f) {
+			continue
+		}
+		if p.empty() { // the filter asks for nothing else
+			f.Scope = nil
+			return f, true
+		}
+		left = append(left, p)
+	}
+	if len(left) == 1 {
+		p := left[0]
+		for _, one := range []struct {
+			field  *string
+			values *[]string
+		}{{&f.User, &p.Users}, {&f.Stack, &p.Stacks}, {&f.Fleet, &p.Fleets}} {
+			if len(*one.values) == 1 && (*one.values)[0] != "" {
+				*one.field, *one.values = (*one.values)[0], nil
+			}
+		}
+		left[0] = p
+		if p.empty() {
+			f.Scope = nil
+			return f, true
+		}
+	}
+	f.Scope = &Scope{Parts: left}
+	return f, len(left) > 0
+}
+
+// settle takes out of a part what a filter asks for, and reports whether anything that the filter selects can be in it.
+func (p *Part) settle(f Filter) bool {
+	for _, one := range []struct {
+		asked  string
+		values *[]string
+	}{{f.User, &p.Users}, {f.Stack, &p.Stacks}, {f.Fleet, &p.Fleets}} {
+		if one.asked == "" || len(*one.values) == 0 {
+			continue
+		}
+		if !slices.Contains(*one.values, one.asked) {
+			return false
+		}
+		*one.values = nil
+	}
+	return true
+}

@@ -112,6 +112,21 @@ func (q query) and(terms ...string) query {
 	return append(q[:len(q):len(q)], clause)
 }
 
+// selects reports whether a session that is found by terms is selected.
+func (q query) selects(terms []string) bool {
+	for _, clause := range q {
+		if !slices.ContainsFunc(clause, func(t term) bool {
+			if t.all != nil {
+				return t.all.selects(terms)
+			}
+			return slices.ContainsFunc(terms, func(has string) bool { return has == t.text || t.stem && strings.HasPrefix(has, t.text) })
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
 // stems reports whether any of it is the beginning of words.
 func (q query) stems() bool {
 	return slices.ContainsFunc(q, func(clause []term) bool {
