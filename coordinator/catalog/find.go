@@ -134,6 +134,13 @@ func (s search) sorted(ctx context.Context) ([]int64, error) {
 	if s.inOrderOfEnds() {
 		return s.through(ctx, key, after)
 	}
+	if s.filter.Order == OrderEnd && s.filter.timeless() && s.filter.StartedAfter.IsZero() && s.filter.StartedBefore.IsZero() {
+		page, ok, err := s.byEnds(ctx)
+		if err != nil || ok {
+			return page, err
+		}
+		return s.through(ctx, key, after)
+	}
 	few := s
 	few.filter.Order, few.from, few.limit = OrderStart, nil, s.budget+1
 	found, err := few.positions(ctx)
@@ -163,7 +170,7 @@ func (s search) sortThese(ctx context.Context, key string, after any, positions 
 		return nil, nil
 	}
 	var q statement
-	if f := s.filter; f.Text == "" && len(f.fields()) == 0 && len(f.States) == 0 && f.timeless() { // all of a time
+	if f := s.filter; f.Text == "" && len(f.fields()) == 0 && len(f.States) == 0 && !f.scoped() && f.timeless() { // all of a time
 		low, high := positions[0], positions[0]
 		for _, p := range positions {
 			low, high = min(low, p), max(high, p)

@@ -29,6 +29,8 @@ func (a asker) user() string    { return user(a.r.Uint64N(users)) }
 func (a asker) fleet() string   { return fleet(a.r.IntN(fleets)) }
 func (a asker) stack() string   { return stack(a.r.IntN(stacks)) }
 
+func (a asker) number() string { return fmt.Sprintf("%06d", a.r.IntN(a.count/3+1)) }
+
 func (a asker) within(d time.Duration) (from, to time.Time) {
 	from = a.when()
 	return from, from.Add(d)
@@ -39,7 +41,7 @@ const day = 24 * time.Hour
 func questions() []question {
 	type f = catalog.Filter
 	state := func(s ...catalog.SessionState) []catalog.SessionState { return s }
-	return []question{
+	all := []question{
 		{name: "all, newest first", ask: func(asker) f { return f{} }},
 		{name: "all, a page behind 20,000 sessions", ask: func(asker) f { return f{} }, deep: true},
 		{name: "state recording", ask: func(asker) f { return f{States: state(catalog.SessionRecording)} }},
@@ -87,13 +89,13 @@ func questions() []question {
 		{name: "active at, user (mostly none)", ask: func(a asker) f { return f{ActiveAt: a.when(), User: a.user()} }},
 		{name: "active at, a word", ask: func(a asker) f { return f{ActiveAt: a.when(), Text: fmt.Sprintf("dept%02d", a.r.IntN(40))} }},
 		{name: "active now, oldest first", ask: func(a asker) f { return f{ActiveAt: a.to, Ascending: true} }},
-		{name: "text: a rare word", ask: func(a asker) f { return f{Text: fmt.Sprintf("%06d", a.r.IntN(a.count/3+1))} }},
+		{name: "text: a rare word", ask: func(a asker) f { return f{Text: a.number()} }},
 		{name: "text: a user's name", ask: func(a asker) f { return f{Text: fmt.Sprintf("user%05d", a.r.IntN(users))} }},
 		{name: "text: a word that is not there", ask: func(a asker) f { return f{Text: fmt.Sprintf("none%x", a.r.Uint32())} }},
 		{name: "text: a common word", ask: func(a asker) f { return f{Text: pick(a.r, "windows", "appstream", "large", "saml")} }},
 		{name: "text: a common word, a page behind 20,000 sessions", ask: func(a asker) f { return f{Text: pick(a.r, "windows", "appstream", "large", "saml")} }, deep: true},
 		{name: "text: two common words, oldest first", ask: func(a asker) f { return f{Text: "ap large", Ascending: true} }},
-		{name: "text: a common and a rare word", ask: func(a asker) f { return f{Text: fmt.Sprintf("windows %06d", a.r.IntN(a.count/3+1))} }},
+		{name: "text: a common and a rare word", ask: func(a asker) f { return f{Text: "windows " + a.number()} }},
 		{name: "text: a word of one month long ago", ask: func(a asker) f { return f{Text: fmt.Sprintf("build%d", a.r.IntN(months-1))} }},
 		{name: "text: two words of different months (none)", ask: func(a asker) f {
 			n := a.r.IntN(months - 1)
@@ -118,6 +120,7 @@ func questions() []question {
 			return f{Order: catalog.OrderUser, Ascending: true, StartedAfter: from, StartedBefore: to}
 		}},
 	}
+	return append(all, scoped()...)
 }
 
 const pageSize = 50
@@ -161,7 +164,8 @@ func ask(ctx context.Context, cfg config, c *catalog.Catalog, h *history) (map[s
 		}
 		took = took[before:]
 		times[q.name] = took
-		log.Printf("%-52s %4.1f found, p50 %v, p95 %v, %v in all", q.name, float64(found)/float64(before+len(took)), percentile(took, 50).Round(10*time.Microsecond), percentile(took, 95).Round(10*time.Microsecond), time.Since(begun).Round(time.Millisecond))
+		log.Printf("%-52s %4.1f found, p10 %v, p50 %v, p95 %v, %v in all", q.name, float64(found)/float64(before+len(took)), percentile(took, 10).Round(10*time.Microsecond),
+			percentile(took, 50).Round(10*time.Microsecond), percentile(took, 95).Round(10*time.Microsecond), time.Since(begun).Round(time.Millisecond))
 	}
 	return times, nil
 }
@@ -176,7 +180,7 @@ func boolean(b bool) int {
 // deep returns the token of a page far behind the first.
 func deep(ctx context.Context, c *catalog.Catalog, f catalog.Filter) (token string, err error) {
 	pages := 40
-	if f.Fleet != "" {
+	if f.Fleet != "" || f.Scope != nil {
 		pages = 20
 	}
 	for range pages {
