@@ -89,10 +89,43 @@ func (s search) byStart(ctx context.Context, low, high int64) ([]int64, error) {
 	if s.fleetAndMore() {
 		return s.byField(ctx, low, high)
 	}
+	// Nearly all sessions are kept, so that the list of those is long, and to go through it takes longer than to look at the few sessions
+	// that match. Where many of them turn out to be deleted it is the list that saves time.
+	if rest := s.query.but(termKept); len(rest) > 0 && len(rest) < len(s.query) {
+		found, err := s.indexed(ctx, rest, low, high, 2*s.limit)
+		if err != nil {
+			return nil, err
+		}
+		page, err := s.among(ctx, found, Filter{Ascending: s.filter.Ascending})
+		if err != nil || len(page) == s.limit || len(found) < 2*s.limit {
+			return page, err
+		}
+		low, high = s.after(found, low, high)
+		more, err := s.indexed(ctx, s.query, low, high, s.limit-len(page))
+		return append(page, more...), err
+	}
+	return s.indexed(ctx, s.query, low, high, s.limit)
+}
+
+// indexed returns the first matches of SQLite's text index within bounds.
+func (s search) indexed(ctx context.Context, what query, low, high int64, limit int) ([]int64, error) {
 	var q statement
-	s.match(&q, s.query, low, high, nil)
-	q.add(" ORDER BY rowid %s LIMIT %d", s.way(), s.limit)
+	s.match(&q, what, low, high, nil)
+	q.add(" ORDER BY rowid %s LIMIT %d", s.way(), limit)
 	return s.numbers(ctx, &q)
+}
+
+// after returns the bounds of what comes after positions in the order of the page.
+func (s search) after(positions []int64, low, high int64) (int64, int64) {
+	if len(positions) == 0 {
+		return low, high
+	}
+	if last := positions[len(positions)-1]; s.filter.Ascending {
+		low = last + 1
+	} else {
+		high = last
+	}
+	return low, high
 }
 
 // fleetAndMore reports whether a fleet and a stack, a user or a state are asked for, and no more: there are indexes.

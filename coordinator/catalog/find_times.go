@@ -28,7 +28,7 @@ func (s search) byTime(ctx context.Context, low, high int64) ([]int64, error) {
 	}
 	most := s.budget
 	switch {
-	case rest.Text != "":
+	case rest.Text != "" && s.tx.dialect.name != "sqlite":
 		most = min(most, mostWords)
 	case rest.free() && s.filter.EndedAfter.IsZero() && s.filter.EndedBefore.IsZero(): // they come in order
 		most = min(most, s.limit)
@@ -41,13 +41,7 @@ func (s search) byTime(ctx context.Context, low, high int64) ([]int64, error) {
 	if err != nil || all || len(page) == s.limit {
 		return page, err
 	}
-	if len(found) > 0 { // it goes on after these
-		if last := found[len(found)-1]; s.filter.Ascending {
-			low = last + 1
-		} else {
-			high = last
-		}
-	}
+	low, high = s.after(found, low, high)
 	more := s
 	more.limit -= len(page)
 	others, err := more.byClasses(ctx, low, high)
@@ -115,7 +109,7 @@ func (s search) among(ctx context.Context, positions []int64, f Filter) (page []
 	if f.free() {
 		return positions[:min(s.limit, len(positions))], nil
 	}
-	for size := 2 * s.limit; len(positions) > 0 && len(page) < s.limit; size *= 2 {
+	for size := s.limit; len(positions) > 0 && len(page) < s.limit; size *= 2 {
 		some := positions[:min(size, len(positions))]
 		positions = positions[len(some):]
 		if some, err = s.check(ctx, some, f); err != nil {
@@ -150,8 +144,15 @@ func (s search) check(ctx context.Context, some []int64, f Filter) ([]int64, err
 		return some, nil
 	}
 	words, err := asked(f.Text)
-	if err != nil {
+	if err != nil || len(some) == 0 {
 		return nil, err
+	}
+	if s.tx.dialect.name == "sqlite" {
+		const most = 4000
+		matching, err := s.indexed(ctx, words, slices.Min(some), slices.Max(some)+1, most)
+		if err != nil || len(matching) < most {
+			return shared(some, matching), err
+		}
 	}
 	sessions, err := sessionsAt(ctx, s.tx, some)
 	var found []int64
@@ -161,6 +162,15 @@ func (s search) check(ctx context.Context, some []int64, f Filter) ([]int64, err
 		}
 	}
 	return found, err
+}
+
+// shared returns those of some positions that are among others.
+func shared(some, others []int64) []int64 {
+	known := make(map[int64]bool, len(others))
+	for _, p := range others {
+		known[p] = true
+	}
+	return slices.DeleteFunc(slices.Clone(some), func(p int64) bool { return !known[p] })
 }
 
 // byClasses finds sessions of a time by the classes of their lengths.
@@ -214,7 +224,13 @@ func (s search) classes(ctx context.Context, low, high int64, limit int, one fun
 // ofClass adds a SELECT of the sessions of a class.
 func (s search) ofClass(q *statement, class int, low, high int64) {
 	if s.tx.dialect.name == "sqlite" && (s.filter.Text != "" || s.filter.scoped()) {
-		s.match(q, s.query.and(termLength(class)), low, high, s.filter.times)
+		s.match(q, s.query.but(termKept).and(termLength(class)), low, high, func(q *statement) []string {
+			conditions := s.filter.times(q)
+			if !s.filter.Deleted {
+				conditions = append(conditions, "deleted_time = 0")
+			}
+			return conditions
+		})
 		return
 	}
 	q.add("SELECT s.position AS position FROM sessions s")

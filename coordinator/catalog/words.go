@@ -112,6 +112,11 @@ func (q query) and(terms ...string) query {
 	return append(q[:len(q):len(q)], clause)
 }
 
+// but returns the query without the clauses that are one term.
+func (q query) but(text string) query {
+	return slices.DeleteFunc(slices.Clone(q), func(clause []term) bool { return len(clause) == 1 && clause[0].text == text })
+}
+
 // selects reports whether a session that is found by terms is selected.
 func (q query) selects(terms []string) bool {
 	for _, clause := range q {
