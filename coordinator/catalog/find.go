@@ -258,9 +258,12 @@ func (s search) later(q *statement, key string, after any) string {
 
 // conditions are all but the text.
 func (s search) conditions(q *statement) string {
-	low, high := s.bounds()
-	// "+ 0" keeps planners from going by the starts.
-	all := []string{"s.position + 0 >= " + q.arg(low), "s.position + 0 < " + q.arg(high)}
+	all := []string{"1 = 1"}
+	if !s.filter.StartedAfter.IsZero() || !s.filter.StartedBefore.IsZero() {
+		low, high := s.bounds()
+		// "+ 0" keeps planners from going by the starts.
+		all = append(all, "s.position + 0 >= "+q.arg(low), "s.position + 0 < "+q.arg(high))
+	}
 	all = append(all, s.filter.times(q)...)
 	return strings.Join(append(all, s.filter.columns(q)...), " AND ")
 }

@@ -20,14 +20,23 @@ func (s search) byStartPostgres(ctx context.Context, low, high int64) ([]int64, 
 		return nil, nil
 	}
 	// What the planner believes of a word's beginning is a mere guess, and to look one up costs more the more words begin so.
-	newest := s
-	if s.query.stems() {
-		newest.budget *= 4
-	}
+	// A few of the newest tell whether it is worth it.
 	if s.query.stems() || e.matches >= e.sessions/common {
+		newest, worth := s, s.budget
+		if s.query.stems() {
+			worth *= 4
+		}
+		newest.budget = min(8*s.limit, s.budget)
 		found, all, err := newest.amongNewest(ctx, low, high)
 		if err != nil || all || len(found) >= s.limit {
 			return found, err
+		}
+		if newest.budget*s.limit <= worth*len(found) {
+			newest.budget = worth
+			found, all, err := newest.amongNewest(ctx, low, high)
+			if err != nil || all || len(found) >= s.limit {
+				return found, err
+			}
 		}
 	}
 	return s.byWeeks(ctx, low, high, e)
