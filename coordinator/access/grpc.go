@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	"github.com/recfleet/recfleet/coordinator/catalog"
 )
 
 // bearer returns the token that was sent; empty where there is not exactly one.
@@ -28,14 +32,14 @@ func bearer(ctx context.Context) string {
 func (c *Control) admit(ctx context.Context, method string) (rule, *call, error) {
 	r := c.methods[method]
 	if r.anybody {
-		return r, &call{}, nil
+		return r, newCall(Principal{}, catalog.Scope{}), nil
 	}
 	p, err := c.identify(ctx)
 	if err != nil {
-		return r, &call{principal: p}, err
+		return r, newCall(p, catalog.Scope{}), err
 	}
 	scope, err := r.enter(p)
-	return r, &call{principal: p, scope: scope}, err
+	return r, newCall(p, scope), err
 }
 
 // Check returns nil where the caller may make calls of a method at all, whatever they are about, else UNAUTHENTICATED or
@@ -74,10 +78,10 @@ var errUnscoped = errors.New("a call that lists did not ask what it may show")
 func (c *Control) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 	r, admitted, err := c.admit(ctx, info.FullMethod)
 	if err == nil {
-		err = c.about(ctx, r, admitted.principal, req)
+		err = c.about(ctx, r, admitted.principal(), req)
 	}
 	if err != nil {
-		c.denyCall(ctx, info.FullMethod, admitted.principal, req, err)
+		c.denyCall(ctx, info.FullMethod, admitted.principal(), req, err)
 		return nil, coded(err)
 	}
 	answer, err := next(context.WithValue(ctx, callKey{}, admitted), req)
@@ -124,13 +128,22 @@ func (c *Control) named(ctx context.Context, r rule, p Principal, req any) (Righ
 func (c *Control) Stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
 	r, admitted, err := c.admit(stream.Context(), info.FullMethod)
 	if err != nil {
-		c.denyCall(stream.Context(), info.FullMethod, admitted.principal, nil, err)
+		c.denyCall(stream.Context(), info.FullMethod, admitted.principal(), nil, err)
 		return coded(err)
 	}
-	return next(srv, &called{ServerStream: stream, control: c, method: info.FullMethod, rule: r, call: admitted, ctx: context.WithValue(stream.Context(), callKey{}, admitted)})
+	ctx, cut := context.WithCancelCause(context.WithValue(stream.Context(), callKey{}, admitted))
+	defer cut(nil)
+	s := &called{
+		ServerStream: stream, control: c, method: info.FullMethod, rule: r, call: admitted, ctx: ctx, expires: admitted.principal().Expires,
+	}
+	follow(ctx, cut, s.again, func() { err = next(srv, s) })
+	if why := cutOff(ctx); why != nil {
+		return coded(why)
+	}
+	return err
 }
 
-// called is a stream whose context has its call, and whose requests are checked as they come.
+// called is a stream whose context has its call, and whose requests are checked as they come. It ends where its right does.
 type called struct {
 	grpc.ServerStream
 	control *Control
@@ -138,6 +151,8 @@ type called struct {
 	rule    rule
 	call    *call
 	ctx     context.Context //nolint:containedctx // it is the stream's own
+	expires time.Time       // of who it is that calls, as it was shown
+	request atomic.Pointer[any]
 }
 
 // Context returns the stream's context.
@@ -148,13 +163,17 @@ func (s *called) RecvMsg(m any) error {
 	if err := s.ServerStream.RecvMsg(m); err != nil {
 		return err
 	}
-	err := s.control.about(s.ctx, s.rule, s.call.principal, m)
-	s.control.denyCall(s.ctx, s.method, s.call.principal, m, err)
+	s.request.Store(&m)
+	err := s.control.about(s.ctx, s.rule, s.call.principal(), m)
+	s.control.denyCall(s.ctx, s.method, s.call.principal(), m, err)
 	return coded(err)
 }
 
 // SendMsg passes answers on.
 func (s *called) SendMsg(m any) error {
+	if err := cutOff(s.ctx); err != nil {
+		return coded(err)
+	}
 	if s.rule.lists && !s.call.scoped.Load() {
 		return errUnscoped
 	}

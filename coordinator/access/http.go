@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+
+	"github.com/recfleet/recfleet/coordinator/catalog"
 )
 
 // Refusal is why a request is not served.
@@ -41,24 +43,33 @@ func (c *Control) Guard(pattern string, door Door, next http.Handler) (http.Hand
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		admitted, err := c.admitVisitor(request, r, door)
 		if err != nil {
-			c.denyRequest(request, pattern, admitted.principal, err)
+			c.denyRequest(request, pattern, admitted.principal(), err)
 			door.Refuse(w, request, refusal(err), err)
 			return
 		}
 		if r.lists {
 			w = &withheld{ResponseWriter: w, call: admitted}
 		}
-		next.ServeHTTP(w, request.WithContext(context.WithValue(request.Context(), callKey{}, admitted)))
+		again := func(request *http.Request) error {
+			now, err := c.admitVisitor(request, r, door)
+			if err != nil {
+				c.denyRequest(request, pattern, admitted.principal(), err)
+				return err
+			}
+			admitted.standing.Store(now.standing.Load())
+			return nil
+		}
+		c.attended(w, request.WithContext(context.WithValue(request.Context(), callKey{}, admitted)), again, next)
 	}), nil
 }
 
 func (c *Control) admitVisitor(request *http.Request, r rule, door Door) (*call, error) {
 	p, err := door.Visitor(request)
 	if err != nil {
-		return &call{}, err
+		return newCall(Principal{}, catalog.Scope{}), err
 	}
 	scope, err := r.enter(p)
-	admitted := &call{principal: p, scope: scope}
+	admitted := newCall(p, scope)
 	if err != nil || r.object != session {
 		return admitted, err
 	}

@@ -77,27 +77,40 @@ type callKey struct{}
 
 // call is one that was let through.
 type call struct {
-	principal Principal
-	scope     catalog.Scope // of what it may list
-	scoped    atomic.Bool   // the scope was asked for
-	reason    string        // of a request of the page
+	standing atomic.Pointer[standing]
+	scoped   atomic.Bool // the scope was asked for
+	reason   string      // of a request of the page
 }
+
+// standing is who makes a call, and what it may list. While a call goes on it may change.
+type standing struct {
+	principal Principal
+	scope     catalog.Scope
+}
+
+func newCall(p Principal, scope catalog.Scope) *call {
+	c := &call{}
+	c.standing.Store(&standing{p, scope})
+	return c
+}
+
+func (c *call) principal() Principal { return c.standing.Load().principal }
 
 // Caller returns who makes the call; nobody where anybody may.
 func Caller(ctx context.Context) Principal {
 	if c, ok := ctx.Value(callKey{}).(*call); ok {
-		return c.principal
+		return c.principal()
 	}
 	return Principal{}
 }
 
-// Visible returns what a call that lists sessions may show. Whoever serves such a call must ask: the answer is withheld
-// otherwise.
+// Visible returns what a call that lists sessions may show by now. Whoever serves such a call must ask: the answer is withheld
+// otherwise. One that goes on asks again.
 func Visible(ctx context.Context) *catalog.Scope {
 	c, ok := ctx.Value(callKey{}).(*call)
 	if !ok {
 		return &catalog.Scope{}
 	}
 	c.scoped.Store(true)
-	return &c.scope
+	return &c.standing.Load().scope
 }

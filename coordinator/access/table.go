@@ -124,6 +124,11 @@ func routes() map[string]rule {
 		"POST /sessions/{id}/reason":           ofSession(RightList),
 		"GET /sessions/{id}/video/{number}":    watching(RightView, RightViewLive),
 		"GET /sessions/{id}/download/{number}": ofSession(RightDownload),
-		"/":                                    {known: true}, // answers that there is nothing
+
+		"GET /sessions/{id}/sprite/{number}":     watching(RightView, RightViewLive),
+		"GET /sessions/{id}/thumbnails/{number}": watching(RightView, RightViewLive),
+		"GET /sessions/{id}/audit":               ofSession(RightAudit),
+
+		"/": {known: true}, // answers that there is nothing
 	}
 }

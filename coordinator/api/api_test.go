@@ -54,6 +54,8 @@ type fixture struct {
 	// database is the catalog's file.
 	database string
 	refusals *refusals.Book
+	// thumbnails has sessions made with them.
+	thumbnails bool
 }
 
 func newFixture(t *testing.T) *fixture {
@@ -127,7 +129,7 @@ func newFixtureBy(t *testing.T, books func() *access.Book) *fixture {
 			t.Error(err)
 		}
 	})
-	return &fixture{server, store, archive, conn, control, filepath.Join(dir, "catalog.db"), denied}
+	return &fixture{server, store, archive, conn, control, filepath.Join(dir, "catalog.db"), denied, false}
 }
 
 func admin(t *testing.T) context.Context {

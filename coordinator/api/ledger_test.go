@@ -187,29 +187,51 @@ func TestReadsOfEvidenceAreAuditedFirst(t *testing.T) {
 // finished makes a session that is complete, with one archived segment of ten bytes, from second 1 to 3, and a manifest.
 func (f *fixture) finished(t *testing.T, id string) {
 	t.Helper()
+	f.finishedWith(t, id, "0123456789")
+}
+
+// finishedWith is finished with another mp4.
+func (f *fixture) finishedWith(t *testing.T, id, video string) {
+	t.Helper()
+	start := f.recorded(t, id, "stack-"+id, video)
+	err := errors.Join(f.catalog.LoseSession(t.Context(), id, start, "silent"),
+		f.catalog.CloseLost(t.Context(), id, start.Add(3*time.Second), nil), f.catalog.FinishSession(t.Context(), id, catalog.SessionInterrupted, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// recorded makes a session of a stack that goes on, with one archived segment, and returns its start.
+func (f *fixture) recorded(t *testing.T, id, stack, video string) (start time.Time) {
+	t.Helper()
 	ctx, start := t.Context(), time.Now().Add(-time.Minute)
 	at := func(s int) time.Time { return start.Add(time.Duration(s) * time.Second) }
 	_, _, err := f.catalog.CreateSession(ctx, catalog.Session{
-		ID: id, RequestID: id, Stack: "stack-" + id, ArchivePrefix: id + "/", FrameRate: 5, Start: start, Created: start, LastSegment: catalog.Unknown,
+		ID: id, RequestID: id, Stack: stack, ArchivePrefix: id + "/", FrameRate: 5, Start: start, Created: start, LastSegment: catalog.Unknown,
 	})
 	seal := catalog.Seal{Segment: 1, Epoch: 1, Start: at(1), End: at(3), Width: 4, Height: 4, Frames: 10, Chunks: 1, Bytes: 9}
-	err = errors.Join(err, f.catalog.MarkRecording(ctx, id), f.catalog.AddSegment(ctx, catalog.Segment{Session: id, SealedBy: catalog.PartyCoordinator, Seal: seal}, start),
-		f.catalog.LoseSession(ctx, id, start, "silent"))
+	err = errors.Join(err, f.catalog.MarkRecording(ctx, id), f.catalog.AddSegment(ctx, catalog.Segment{Session: id, SealedBy: catalog.PartyCoordinator, Seal: seal}, start))
 	jobs, leaseErr := f.catalog.LeaseJobs(ctx, "e", 1, start, start.Add(time.Hour))
 	if err = errors.Join(err, leaseErr); err != nil || len(jobs) != 1 {
 		t.Fatal(jobs, err)
 	}
-	for key, content := range map[string]string{id + "/video-000001.mp4": "0123456789", id + "/manifest.json": "{}"} {
-		if _, err := f.archive.Put(ctx, key, strings.NewReader(content), object.PutOptions{}); err != nil {
+	put := func(name, content string) catalog.Object {
+		t.Helper()
+		if _, err := f.archive.Put(ctx, id+"/"+name, strings.NewReader(content), object.PutOptions{}); err != nil {
 			t.Fatal(err)
 		}
+		return catalog.Object{Key: id + "/" + name, Bytes: int64(len(content)), SHA256: chunk.Sum([]byte(content))}
 	}
-	recording := catalog.Recording{ObjectKey: id + "/video-000001.mp4", Bytes: 10, SHA256: chunk.Sum([]byte("0123456789")), Width: 4, Height: 4, Frames: 10, EncoderID: "e"}
-	err = errors.Join(f.catalog.CompleteJob(ctx, catalog.JobID(id, 1), jobs[0].Job.Generation, recording),
-		f.catalog.CloseLost(ctx, id, at(3), nil), f.catalog.FinishSession(ctx, id, catalog.SessionInterrupted, ""))
-	if err != nil {
+	put("manifest.json", "{}")
+	film := put("video-000001.mp4", video)
+	recording := catalog.Recording{ObjectKey: film.Key, Bytes: film.Bytes, SHA256: film.SHA256, Width: 4, Height: 4, Frames: 10, EncoderID: "e"}
+	if f.thumbnails {
+		recording.Thumbnails = catalog.Thumbnails{Sprite: put("thumbnails-000001.jpg", "a picture"), Index: put("thumbnails-000001.vtt", "WEBVTT\n")}
+	}
+	if err := f.catalog.CompleteJob(ctx, catalog.JobID(id, 1), jobs[0].Job.Generation, recording); err != nil {
 		t.Fatal(err)
 	}
+	return start
 }
 
 func newAnswer(t *testing.T, service, method string) proto.Message {

@@ -53,9 +53,9 @@ func (s *sessionService) WatchSessions(r *recfleetv1.WatchSessionsRequest, strea
 	}
 	defer s.watches.n.Add(-1)
 	w := watched{catalog: s.catalog, filter: filterFromProto(f), sent: map[string]seen{}, send: stream.Send}
-	w.filter.Scope = access.Visible(stream.Context())
 	for {
 		began := time.Now()
+		w.filter.Scope = access.Visible(stream.Context())
 		if err := w.look(stream.Context()); err != nil {
 			return err
 		}

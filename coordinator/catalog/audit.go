@@ -51,12 +51,13 @@ func appendAudit(ctx context.Context, tx *txn, r AuditRecord) (AuditRecord, erro
 // AuditFilter selects records; its zero value selects all.
 type AuditFilter struct {
 	Who, Action, Object, Result string
+	Objects                     []string  // one of these, where there are any
 	After, Before               time.Time // at or after; before
 	OldestFirst                 bool
 }
 
 func (f AuditFilter) fingerprint() string {
-	return fingerprint("%q %q %q %q %d %d %t", f.Who, f.Action, f.Object, f.Result, nanos(f.After), nanos(f.Before), f.OldestFirst)
+	return fingerprint("%q %q %q %q %d %d %t %q", f.Who, f.Action, f.Object, f.Result, nanos(f.After), nanos(f.Before), f.OldestFirst, f.Objects)
 }
 
 type auditToken struct {
@@ -84,6 +85,13 @@ func (c *Catalog) ListAudit(ctx context.Context, f AuditFilter, size int, token 
 		if one.value != "" {
 			conditions = append(conditions, one.column+" = "+s.arg(one.value))
 		}
+	}
+	if len(f.Objects) > 0 {
+		var any []string
+		for _, one := range f.Objects {
+			any = append(any, s.arg(one))
+		}
+		conditions = append(conditions, "object IN ("+strings.Join(any, ", ")+")")
 	}
 	if !f.After.IsZero() {
 		conditions = append(conditions, "record_time >= "+s.arg(nanos(f.After)))

@@ -19,6 +19,7 @@ const noteTime = 20 * time.Second
 const (
 	sessionLook       = "session.view"
 	recordingPlay     = "recording.play"
+	recordingPreview  = "recording.preview"
 	recordingDownload = "recording.download"
 )
 
@@ -31,7 +32,7 @@ type audited struct {
 	viewings *viewing.Book
 }
 
-func newAudited(audit viewing.Auditor) audited {
+func newAudited(audit Audit) audited {
 	return audited{audit, viewing.New(audit, time.Now)}
 }
 
@@ -44,6 +45,11 @@ func (a audited) look(r *http.Request, s catalog.Session) error {
 // player asks for bytes and not for seconds.
 func (a audited) play(r *http.Request, s catalog.Session, g catalog.Segment) error {
 	return a.cover(r, recordingPlay, s, viewing.Piece{Segment: g.Segment, Span: evidence.SpanOf(s.Start, g.Start, g.End)})
+}
+
+// preview notes that a segment's thumbnails are seen: once in a viewing.
+func (a audited) preview(r *http.Request, s catalog.Session, g catalog.Segment) error {
+	return a.cover(r, recordingPreview, s, viewing.Piece{Segment: g.Segment, Span: evidence.SpanOf(s.Start, g.Start, g.End)})
 }
 
 func (a audited) cover(r *http.Request, action string, s catalog.Session, piece viewing.Piece) error {

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/http"
@@ -11,13 +12,35 @@ import (
 	"time"
 
 	"github.com/recfleet/recfleet/coordinator/catalog"
+	"github.com/recfleet/recfleet/internal/chunk"
 	"github.com/recfleet/recfleet/internal/evidence"
+	"github.com/recfleet/recfleet/internal/object"
 )
 
 // tearable is an audit log that can be made to fail.
 type tearable struct {
 	*catalog.Catalog
-	torn atomic.Bool
+	torn  atomic.Bool
+	store object.Store // of its site
+}
+
+// enlarge has the second segment archived with an mp4 of a size, and returns its number.
+func (l *tearable) enlarge(t *testing.T, size int) string {
+	t.Helper()
+	content := bytes.Repeat([]byte("x"), size)
+	leased, err := l.LeaseJobs(t.Context(), "e1", 1, time.Now(), time.Now().Add(time.Hour))
+	if err != nil || len(leased) != 1 {
+		t.Fatal(leased, err)
+	}
+	if _, err := l.store.Put(t.Context(), "x/video-000002.mp4", bytes.NewReader(content), object.PutOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.CompleteJob(t.Context(), catalog.JobID(sessionID, 2), leased[0].Job.Generation, catalog.Recording{
+		ObjectKey: "x/video-000002.mp4", Bytes: int64(size), SHA256: chunk.Sum(content), Width: 642, Height: 480, Frames: 300, EncoderID: "e1",
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return "2"
 }
 
 func (l *tearable) AppendAudit(ctx context.Context, r catalog.AuditRecord) (catalog.AuditRecord, error) {

@@ -139,6 +139,8 @@ type sessionView struct {
 	Line []stretch
 	// Watch and Download are what the visitor may, for the reason that it has given.
 	Watch, Download bool
+	// Audit is set where the visitor may see who did what.
+	Audit bool
 	// Explain is set where more is shown for a reason.
 	Explain bool
 	Reason  string // that was given
@@ -149,6 +151,7 @@ type stretch struct {
 	X, Width int
 	Kind     string // a segment's state, or "gap"
 	Label    string
+	Segment  int // its number; 0 for a gap
 }
 
 func (p *page) session(w http.ResponseWriter, r *http.Request) {
@@ -168,7 +171,7 @@ func (p *page) session(w http.ResponseWriter, r *http.Request) {
 	owner, control := detail.Session.Owner(), p.cfg.Access
 	view := sessionView{
 		SignedIn: true, Title: "Session " + detail.Session.ID, Detail: detail, Line: timeline(detail), Reason: access.Reason(r.Context()),
-		Watch: who.Scope(right).Has(owner), Download: who.Scope(access.RightDownload).Has(owner),
+		Watch: who.Scope(right).Has(owner), Download: who.Scope(access.RightDownload).Has(owner), Audit: who.May(access.RightAudit),
 	}
 	view.Explain = view.Watch && control.Demands(right) || view.Download && control.Demands(access.RightDownload)
 	if view.Reason == "" {
@@ -216,11 +219,11 @@ func timeline(d catalog.Detail) []stretch {
 	var line []stretch
 	for _, s := range d.Segments {
 		x, width := place(s.Start, s.End)
-		line = append(line, stretch{x, width, string(s.State), "segment " + number(s.Segment)})
+		line = append(line, stretch{x, width, string(s.State), "segment " + number(s.Segment), s.Segment})
 	}
 	for _, g := range d.Gaps {
 		x, width := place(g.Start, g.End)
-		line = append(line, stretch{x, width, "gap", g.Cause})
+		line = append(line, stretch{x, width, "gap", g.Cause, 0})
 	}
 	return line
 }

@@ -4,12 +4,16 @@ import (
 	"fmt"
 	"html/template"
 	"strconv"
+	"strings"
 	"time"
+
+	"github.com/recfleet/recfleet/coordinator/catalog"
+	"github.com/recfleet/recfleet/internal/evidence"
 )
 
 // functions are what the templates use to write values.
 func functions() template.FuncMap {
-	return template.FuncMap{"clock": clock, "stamp": stamp, "seconds": seconds, "size": size, "number": number}
+	return template.FuncMap{"clock": clock, "stamp": stamp, "seconds": seconds, "size": size, "number": number, "deed": deed}
 }
 
 // clock writes a time for a person, in UTC.
@@ -44,3 +48,22 @@ func size(bytes int64) string {
 }
 
 func number(n int) string { return strconv.Itoa(n) }
+
+// deed is what a record of a session's audit is about.
+func deed(r catalog.AuditRecord) string {
+	what, known := map[string]string{
+		sessionLook: "looked at the session", recordingPlay: "played", recordingPreview: "saw thumbnails", recordingDownload: "downloaded",
+		"session.download": "downloaded the entire session", "manifest.read": "read the manifest", "session.stop": "stopped the recording",
+		"session.hold": "held", "session.release": "released", "session.delete": "ordered the deletion", "job.retry": "retried the job",
+	}[r.Action]
+	if !known {
+		what = r.Action
+	}
+	if _, segment, ok := strings.Cut(r.Object, "."); ok {
+		what += ", segment " + segment
+	}
+	if r.Span != (evidence.Span{}) {
+		what += ", " + r.Span.String()
+	}
+	return what
+}

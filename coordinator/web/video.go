@@ -13,18 +13,43 @@ import (
 	"github.com/recfleet/recfleet/internal/object"
 )
 
+// media is something of a segment that is in the archive.
+type media struct {
+	action string // as the audit calls it
+	note   noting
+	object func(r catalog.Recording) catalog.Object // without a key where there is none
+	// What the browser is told of it.
+	contentType, disposition, extension string
+}
+
+func mp4(r catalog.Recording) catalog.Object {
+	return catalog.Object{Key: r.ObjectKey, Version: r.ObjectVersion, Bytes: r.Bytes, SHA256: r.SHA256}
+}
+
 // video serves the mp4 of a segment, whole or by range, for the player.
 func (p *page) video(w http.ResponseWriter, r *http.Request) {
-	p.recording(w, r, "inline", recordingPlay, p.audited.play)
+	p.serve(w, r, media{recordingPlay, p.audited.play, mp4, "video/mp4", "inline", "mp4"})
 }
 
 // download serves the same to be kept.
 func (p *page) download(w http.ResponseWriter, r *http.Request) {
-	p.recording(w, r, "attachment", recordingDownload, p.audited.download)
+	p.serve(w, r, media{recordingDownload, p.audited.download, mp4, "video/mp4", "attachment", "mp4"})
 }
 
-// recording serves an mp4 under a name fit for a file, once it is written down that it does.
-func (p *page) recording(w http.ResponseWriter, r *http.Request, disposition, action string, note noting) {
+// sprite serves a segment's thumbnails, all in one picture.
+func (p *page) sprite(w http.ResponseWriter, r *http.Request) {
+	sprite := func(r catalog.Recording) catalog.Object { return r.Thumbnails.Sprite }
+	p.serve(w, r, media{recordingPreview, p.audited.preview, sprite, "image/jpeg", "inline", "jpg"})
+}
+
+// thumbnails serves where they are in the sprite, and from when on each stands.
+func (p *page) thumbnails(w http.ResponseWriter, r *http.Request) {
+	index := func(r catalog.Recording) catalog.Object { return r.Thumbnails.Index }
+	p.serve(w, r, media{recordingPreview, p.audited.preview, index, "text/vtt; charset=utf-8", "inline", "vtt"})
+}
+
+// serve serves an object under a name fit for a file, once it is written down that it does.
+func (p *page) serve(w http.ResponseWriter, r *http.Request, m media) {
 	detail, ok := p.detail(w, r)
 	if !ok {
 		return
@@ -36,20 +61,24 @@ func (p *page) recording(w http.ResponseWriter, r *http.Request, disposition, ac
 		return
 	}
 	segment := detail.Segments[at]
-	recording := segment.Recording
-	if err := note(r, detail.Session, segment); err != nil {
+	object := m.object(segment.Recording)
+	if object.Key == "" {
+		p.fail(w, r, http.StatusNotFound)
+		return
+	}
+	if err := m.note(r, detail.Session, segment); err != nil {
 		p.cfg.Logger.Error("recording was not served, it cannot be audited", "session_id", detail.Session.ID, "segment", n, "error", err)
 		p.fail(w, r, http.StatusServiceUnavailable)
 		return
 	}
-	file := &objectFile{ctx: r.Context, objects: p.cfg.Objects, key: recording.ObjectKey, version: recording.ObjectVersion, size: recording.Bytes}
+	file := &objectFile{ctx: r.Context, objects: p.cfg.Objects, key: object.Key, version: object.Version, size: object.Bytes}
 	defer file.Close()
-	w.Header().Set("Content-Type", "video/mp4")
-	w.Header().Set("Content-Disposition", fmt.Sprintf("%s; filename=\"%s-%06d.mp4\"", disposition, detail.Session.ID, n))
-	w.Header().Set("ETag", `"`+recording.SHA256.String()+`"`)
+	w.Header().Set("Content-Type", m.contentType)
+	w.Header().Set("Content-Disposition", fmt.Sprintf("%s; filename=\"%s-%06d.%s\"", m.disposition, detail.Session.ID, n, m.extension))
+	w.Header().Set("ETag", `"`+object.SHA256.String()+`"`)
 	http.ServeContent(w, r, "", segment.End, file)
 	if file.failed != nil && r.Context().Err() == nil {
-		p.audited.failed(r, action, detail.Session, segment)
+		p.audited.failed(r, m.action, detail.Session, segment)
 		p.cfg.Logger.Warn("recording was not served to its end", "session_id", detail.Session.ID, "segment", n, "error", file.failed)
 	}
 }

@@ -1,7 +1,7 @@
 // Package web serves the page on which people find and watch recordings.
 //
 // In come requests of browsers whose visitor has shown once who it is and that carry a cookie since; out go HTML without any
-// script or style but the page's own, and mp4s by range, read through the coordinator: a browser needs no right on the
+// script or style but the page's own, and mp4s by range with their thumbnails, read through the coordinator: a browser needs no right on the
 // archive and no URL carries a secret. Names and titles are text, never markup. Every route has a right that package access
 // declares, and shows only what its visitor may see.
 package web
@@ -40,6 +40,12 @@ type Objects interface {
 	GetVersion(ctx context.Context, key, version string, offset, length int64) (io.ReadCloser, object.Info, error)
 }
 
+// Audit keeps what visitors read, and shows it; catalog.Catalog is one.
+type Audit interface {
+	viewing.Auditor
+	ListAudit(ctx context.Context, f catalog.AuditFilter, size int, token string) ([]catalog.AuditRecord, string, error)
+}
+
 // Config is what the page is made of.
 type Config struct {
 	Sessions Sessions
@@ -49,7 +55,7 @@ type Config struct {
 	// SignIn is the provider by whose word visitors are known; nil for none.
 	SignIn SignIn
 	// Audit takes who watches and downloads what, before it is served.
-	Audit  viewing.Auditor
+	Audit  Audit
 	Logger hclog.Logger
 }
 
@@ -78,7 +84,7 @@ func New(cfg Config) (Page, error) {
 		cfg: cfg, views: map[string]*template.Template{}, visitor: newVisitors(time.Now), flows: newFlows(time.Now), audited: newAudited(cfg.Audit),
 		mux: http.NewServeMux(),
 	}
-	for _, name := range []string{"login", "list", "session", "error", "entered"} {
+	for _, name := range []string{"login", "list", "session", "audit", "error", "entered"} {
 		view, err := template.New("frame.html").Funcs(functions()).ParseFS(files, "templates/frame.html", "templates/"+name+".html")
 		if err != nil {
 			return Page{}, err
@@ -91,18 +97,21 @@ func New(cfg Config) (Page, error) {
 	}
 	streams := shield.NewStreams(p.visitor.key)
 	for pattern, serve := range map[string]http.Handler{
-		"GET /static/":                         http.StripPrefix("/static/", p.single(http.FileServerFS(static))),
-		"GET /login":                           http.HandlerFunc(p.showLogin),
-		"POST /login":                          shield.NewAttempts(time.Now).Limit(http.HandlerFunc(p.login)),
-		"GET /login/oidc":                      http.HandlerFunc(p.begin),
-		"GET /login/callback":                  http.HandlerFunc(p.finish),
-		"POST /logout":                         http.HandlerFunc(p.logout),
-		"GET /{$}":                             http.HandlerFunc(p.list),
-		"GET /sessions/{id}":                   http.HandlerFunc(p.session),
-		"POST /sessions/{id}/reason":           http.HandlerFunc(p.explain),
-		"GET /sessions/{id}/video/{number}":    streams.Limit(http.HandlerFunc(p.video)),
-		"GET /sessions/{id}/download/{number}": streams.Limit(http.HandlerFunc(p.download)),
-		"/":                                    http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.fail(w, r, http.StatusNotFound) }),
+		"GET /static/":                           http.StripPrefix("/static/", p.single(http.FileServerFS(static))),
+		"GET /login":                             http.HandlerFunc(p.showLogin),
+		"POST /login":                            shield.NewAttempts(time.Now).Limit(http.HandlerFunc(p.login)),
+		"GET /login/oidc":                        http.HandlerFunc(p.begin),
+		"GET /login/callback":                    http.HandlerFunc(p.finish),
+		"POST /logout":                           http.HandlerFunc(p.logout),
+		"GET /{$}":                               http.HandlerFunc(p.list),
+		"GET /sessions/{id}":                     http.HandlerFunc(p.session),
+		"POST /sessions/{id}/reason":             http.HandlerFunc(p.explain),
+		"GET /sessions/{id}/video/{number}":      streams.Limit(http.HandlerFunc(p.video)),
+		"GET /sessions/{id}/download/{number}":   streams.Limit(http.HandlerFunc(p.download)),
+		"GET /sessions/{id}/sprite/{number}":     streams.Limit(http.HandlerFunc(p.sprite)),
+		"GET /sessions/{id}/thumbnails/{number}": streams.Limit(http.HandlerFunc(p.thumbnails)),
+		"GET /sessions/{id}/audit":               http.HandlerFunc(p.audit),
+		"/":                                      http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.fail(w, r, http.StatusNotFound) }),
 	} {
 		guarded, err := cfg.Access.Guard(pattern, p, serve)
 		if err != nil {

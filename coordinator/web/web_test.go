@@ -88,12 +88,14 @@ func siteUnder(t *testing.T, book func() *access.Book) (base string, browser *ht
 	}
 	if err := c.CompleteJob(t.Context(), catalog.JobID(sessionID, 1), leased[0].Job.Generation, catalog.Recording{
 		ObjectKey: "x/video-000001.mp4", Bytes: int64(len(video)), SHA256: chunk.Hash(sha256.Sum256(video)),
-		Width: 642, Height: 480, Frames: 300, EncoderID: "e1",
+		Width: 642, Height: 480, Frames: 300, EncoderID: "e1", Thumbnails: catalog.Thumbnails{
+			Sprite: put(t, store, "x/thumbnails-000001.jpg", sprite), Index: put(t, store, "x/thumbnails-000001.vtt", index),
+		},
 	}); err != nil {
 		t.Fatal(err)
 	}
 
-	log = &tearable{Catalog: c}
+	log = &tearable{Catalog: c, store: store}
 	control := access.New(c, access.Local(identity.Tokens{Admin: token}))
 	control.DemandReasons(book)
 	control.Report(refusals.New(log, time.Now, hclog.NewNullLogger()))
@@ -110,6 +112,16 @@ func siteUnder(t *testing.T, book func() *access.Book) (base string, browser *ht
 		t.Fatal(err)
 	}
 	return server.URL, browser, log
+}
+
+const sprite, index = "a picture", "WEBVTT\n"
+
+func put(t *testing.T, store object.Store, key, content string) catalog.Object {
+	t.Helper()
+	if _, err := store.Put(t.Context(), key, strings.NewReader(content), object.PutOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	return catalog.Object{Key: key, Bytes: int64(len(content)), SHA256: chunk.Sum([]byte(content))}
 }
 
 // get returns the answer, its body read and closed.

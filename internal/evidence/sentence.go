@@ -15,6 +15,8 @@ func (r Record) Sentence() string {
 	switch session, segment, _ := strings.Cut(object, "."); r.Action {
 	case "recording.play":
 		what = fmt.Sprintf("played %s video%s", session, part)
+	case "recording.preview":
+		what = fmt.Sprintf("saw thumbnails of %s%s", session, part)
 	case "recording.download":
 		what = fmt.Sprintf("downloaded %s video of segment %s%s", session, segment, part)
 	case "session.download":
