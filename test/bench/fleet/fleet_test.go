@@ -9,7 +9,7 @@ import (
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == serveArgument {
-		if err := serve(os.Stdin, os.Stdout, os.Getenv); err != nil {
+		if err := serve(os.Stdin, os.Stdout); err != nil {
 			os.Exit(1)
 		}
 		return

@@ -53,7 +53,7 @@ func main() {
 	flag.StringVar(&cfg.logLevel, "log-level", "warn", "of the servers")
 	flag.Parse()
 	if flag.Arg(0) == serveArgument {
-		if err := serve(os.Stdin, os.Stdout, os.Getenv); err != nil {
+		if err := serve(os.Stdin, os.Stdout); err != nil {
 			log.Fatal(err)
 		}
 		return
