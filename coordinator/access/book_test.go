@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -142,10 +143,20 @@ func TestABadFileChangesNothing(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(goodBook))
-	f.Fuzz(func(_ *testing.T, raw []byte) {
+	f.Fuzz(func(t *testing.T, raw []byte) {
 		b, err := access.Parse(raw)
 		if err == nil {
-			_ = b.Grants(b.Roles())
+			if again, err := access.Parse(raw); err != nil || again.Hash() != b.Hash() {
+				t.Errorf("%q has two hashes", raw)
+			}
+			if len(b.Grants(nil)) > 0 || len(b.Grants([]string{"no such role"})) > 0 {
+				t.Errorf("%q grants rights without a role", raw)
+			}
+			return
+		}
+		problems, ok := written.AsErrors(err)
+		if !ok || len(problems) == 0 || strings.ContainsFunc(err.Error(), unicode.IsControl) {
+			t.Errorf("%q: %q", raw, err)
 		}
 	})
 }

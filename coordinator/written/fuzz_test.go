@@ -12,7 +12,7 @@ import (
 func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{
 		"name: a\nlist: [{x: 1}]\n", "name: 1\n", "list:\n- x: a\n- y: 2\n", "name: a\n---\nname: b\n", "a: &a [*a]", "name: \"\\e[31m\"\nother\tx: 1",
-		"{\"name\": \"a\",\n\"list\": [\n{\"x\": 1e400}]}", "- - - x: {", "name: |\n  x: y\nlist: 0", "\xff\xfe", "name: a\nname: b",
+		"{\"name\": \"a\",\n\"list\": [\n{\"x\": 1e400}]}", "- - - x: {", "name: |\n  x: y\nlist: 0", "\xff\xfe", "name: a\nname: b", "0:\n0",
 	} {
 		f.Add([]byte(seed))
 	}

@@ -52,11 +52,11 @@ func Decode(raw, schema []byte, into any) error {
 	}
 	plain, err := yaml.YAMLToJSONStrict(raw)
 	if err != nil {
-		return syntax(err)
+		return syntax(raw, err)
 	}
 	content, err := jsonschema.UnmarshalJSON(bytes.NewReader(plain))
 	if err != nil {
-		return syntax(err)
+		return syntax(raw, err)
 	}
 	problems, err := checkSchema(schema, content)
 	if err != nil {
@@ -68,7 +68,7 @@ func Decode(raw, schema []byte, into any) error {
 	fields := json.NewDecoder(bytes.NewReader(plain))
 	fields.DisallowUnknownFields()
 	if err := fields.Decode(into); err != nil {
-		return syntax(err)
+		return syntax(raw, err)
 	}
 	return nil
 }
@@ -94,7 +94,8 @@ func secondDocument(raw []byte) int {
 }
 
 // syntax takes a parser's error apart into lines.
-func syntax(err error) error {
+func syntax(raw []byte, err error) error {
+	last := bytes.Count(raw, []byte("\n")) + 1 // the parser may count one more
 	line := regexp.MustCompile(`line (\d+): (.*)`)
 	var all Errors
 	for text := range strings.SplitSeq(err.Error(), "\n") {
@@ -107,7 +108,7 @@ func syntax(err error) error {
 		if err != nil {
 			n = 0
 		}
-		all = append(all, Problem{Line: n, Text: clean(m[2])})
+		all = append(all, Problem{Line: min(n, last), Text: clean(m[2])})
 	}
 	if len(all) == 0 {
 		all = Errors{{Text: clean(err.Error())}}
