@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"os"
@@ -153,5 +154,54 @@ func TestSignInByCodeAndRenewal(t *testing.T) {
 	}
 	if _, err := (&signedIn{Issuer: s.Issuer, ClientID: s.ClientID, CACertificate: s.CACertificate, RefreshToken: "used", path: s.path, now: time.Now}).GetRequestMetadata(t.Context()); err == nil || !strings.Contains(err.Error(), "recctl login") {
 		t.Errorf("a refresh token of no use: %v", err)
+	}
+}
+
+// The same with a provider that others have written: it signs with RSA, and checks the challenge by itself.
+func TestSignInByBrowserOfAnotherProvider(t *testing.T) {
+	p := provider.StartOther(t)
+	said := &heard{}
+	a := &app{Program: Program{Stderr: said, Stdout: said, Now: time.Now, Getenv: func(string) string { return "" }}}
+	s := &signedIn{
+		Issuer: p.Issuer(), ClientID: p.ClientID, CACertificate: p.CA, Scopes: []string{"email"}, path: filepath.Join(t.TempDir(), "sign-in", "prod.json"), now: time.Now,
+	}
+	ctx, op, config, err := s.provider(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		token, err := a.byBrowser(ctx, config, "the-nonce")
+		if err == nil && s.take(ctx, op, token, "another-nonce") == nil {
+			err = errors.New("a token for another sign-in was taken")
+		}
+		if err == nil {
+			err = s.take(ctx, op, token, "the-nonce")
+		}
+		done <- err
+	}()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, awaitSaid(t, said, `https://\S+`), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := p.Browser.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	p.Browser.CloseIdleConnections()
+	if answer.StatusCode != http.StatusOK {
+		t.Fatalf("the browser got %d", answer.StatusCode)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	kept, err := readSignedIn(s.path)
+	if err != nil || kept.IDToken != s.IDToken {
+		t.Errorf("another token is kept: %v", err)
+	}
+	s.Expires = time.Now()
+	if got, err := s.GetRequestMetadata(t.Context()); err != nil || got["authorization"] != "Bearer "+s.IDToken || s.IDToken == "" {
+		t.Errorf("not renewed: %v", err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -131,7 +132,15 @@ func (s *signedIn) provider(ctx context.Context) (context.Context, *oidc.Provide
 		return ctx, nil, nil, fmt.Errorf("ask the sign-in provider: %w", err)
 	}
 	scopes := []string{oidc.ScopeOpenID}
-	for _, one := range append(s.Scopes, oidc.ScopeOfflineAccess) {
+	// Not every provider has this one, and some refuse the whole sign-in for it. One that says nothing of scopes is asked.
+	var says struct {
+		Scopes []string `json:"scopes_supported"`
+	}
+	wanted := slices.Clone(s.Scopes)
+	if err := p.Claims(&says); err != nil || len(says.Scopes) == 0 || slices.Contains(says.Scopes, oidc.ScopeOfflineAccess) {
+		wanted = append(wanted, oidc.ScopeOfflineAccess)
+	}
+	for _, one := range wanted {
 		if one != oidc.ScopeOpenID {
 			scopes = append(scopes, one)
 		}

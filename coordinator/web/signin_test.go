@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/oauth2-proxy/mockoidc"
 
 	"github.com/recfleet/recfleet/coordinator/access"
 	"github.com/recfleet/recfleet/coordinator/catalog"
@@ -20,8 +21,21 @@ import (
 
 // A browser goes to the provider and comes back as somebody, once; one that was not sent away comes back as nobody.
 func TestSignInByProvider(t *testing.T) {
-	at := provider.Start(t, map[string]string{"page": ""})
-	at.SignIn(time.Hour, map[string]any{"sub": "1", "email": "ann@example.com", "email_verified": true})
+	t.Run("of our own", func(t *testing.T) {
+		at := provider.Start(t, map[string]string{"page": ""})
+		at.SignIn(time.Hour, map[string]any{"sub": "1", "email": "ann@example.com", "email_verified": true})
+		signInBy(t, access.Provider{Issuer: at.URL, ClientID: "page"}, "", at.CA())
+	})
+	t.Run("of others", func(t *testing.T) {
+		at := provider.StartOther(t)
+		ann := &mockoidc.MockUser{Subject: "1", Email: "ann@example.com", EmailVerified: true, Groups: []string{"team-a"}}
+		at.QueueUser(ann)
+		signInBy(t, access.Provider{Issuer: at.Issuer(), ClientID: at.ClientID, Scopes: []string{"email", "groups"}}, at.ClientSecret, at.CA)
+	})
+}
+
+func signInBy(t *testing.T, as access.Provider, secret, authority string) {
+	t.Helper()
 	c, err := catalog.Open(t.Context(), t.TempDir()+"/catalog.db")
 	if err != nil {
 		t.Fatal(err)
@@ -32,15 +46,15 @@ func TestSignInByProvider(t *testing.T) {
 		t.Fatal(err)
 	}
 	ca := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(ca, []byte(at.CA()), 0o600); err != nil {
+	if err := os.WriteFile(ca, []byte(authority), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var handler http.Handler
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
 	t.Cleanup(server.Close)
+	as.UserClaim, as.GroupsClaim, as.CAFile, as.RedirectURL = "email", "groups", ca, server.URL+"/login/callback"
 	signIn, err := oidc.Open(oidc.Config{
-		Provider: access.Provider{Issuer: at.URL, ClientID: "page", UserClaim: "email", GroupsClaim: "groups", CAFile: ca, RedirectURL: server.URL + "/login/callback"},
-		Book:     func() *access.Book { return book }, Now: time.Now, Logger: hclog.NewNullLogger(),
+		Provider: as, Secret: secret, Book: func() *access.Book { return book }, Now: time.Now, Logger: hclog.NewNullLogger(),
 	})
 	if err != nil {
 		t.Fatal(err)
