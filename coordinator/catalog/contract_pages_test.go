@@ -1,7 +1,11 @@
 package catalog_test
 
 import (
+	"errors"
+	"math/rand/v2"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/recfleet/recfleet/coordinator/catalog"
 )
@@ -40,6 +44,50 @@ func testTotalsUpgrade(t *testing.T, open opener) {
 	for i := range before {
 		if after[i].Totals != before[i].Totals || after[i].Totals == (catalog.Totals{}) {
 			t.Errorf("%s: %+v, want %+v", after[i].ID, after[i].Totals, before[i].Totals)
+		}
+	}
+}
+
+// Where most sessions were deleted the few that are kept are found, in every order, and all where all are asked for.
+func testListDeleted(t *testing.T, open opener) {
+	c, ctx := open(), t.Context()
+	for i, s := range stock(t, c, rand.New(rand.NewPCG(3, 4)), 90) {
+		if i%9 == 4 || !s.State.Final() {
+			continue
+		}
+		if err := errors.Join(c.OrderDeletion(ctx, s.ID, catalog.Deletion{Ordered: at(1), By: "ann"}), c.FinishDeletion(ctx, s.ID, at(2))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all, _, err := c.ListSessions(ctx, catalog.Filter{Ascending: true, Deleted: true}, 100, "")
+	if err != nil || len(all) != 90 {
+		t.Fatal(len(all), err)
+	}
+	kept := slices.DeleteFunc(slices.Clone(all), func(s catalog.Session) bool { return !s.Deletion.Done.IsZero() })
+	if len(kept) < 5 || len(kept) > 60 {
+		t.Fatalf("%d are kept", len(kept))
+	}
+	for _, f := range []catalog.Filter{
+		{}, {Fleet: "f1"}, {Fleet: "f1", Stack: "t1"}, {User: "Ann"}, {Text: "example"}, {Text: "f1 t0"}, {Text: "exam*"}, {States: []catalog.SessionState{catalog.SessionComplete}},
+		{ActiveAt: all[45].Start.Add(time.Minute)}, {ActiveAt: all[45].Start, Text: "f1"}, {EndedAfter: at(3 * 86400), EndedBefore: at(20 * 86400)},
+		{EndedAfter: at(3 * 86400), EndedBefore: at(20 * 86400), Stack: "t1"}, {EndedAfter: at(3 * 86400), Fleet: "f2", Text: "t1"},
+		{Scope: &catalog.Scope{Parts: []catalog.Part{{Groups: []string{"g0"}}}}}, {Scope: &catalog.Scope{Parts: []catalog.Part{{Fleets: []string{"f0", "f2"}}, {Users: []string{"Bob"}}}}},
+	} {
+		for _, f.Deleted = range []bool{false, true} {
+			for _, f.Order = range []catalog.Order{catalog.OrderStart, catalog.OrderEnd, catalog.OrderUser} {
+				for _, f.Ascending = range []bool{false, true} {
+					for _, budget := range []int{1, 2000} {
+						c.SetBudget(budget)
+						from := kept
+						if f.Deleted {
+							from = all
+						}
+						if got, want := listAll(t, c, f, 3), expected(f, from); !slices.Equal(got, want) {
+							t.Errorf("%+v with budget %d:\n%v, want\n%v", f, budget, got, want)
+						}
+					}
+				}
+			}
 		}
 	}
 }

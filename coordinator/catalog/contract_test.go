@@ -37,6 +37,7 @@ var contract = map[string]func(t *testing.T, open opener){
 	"chunks are purged after archiving":   testPurge,
 	"sessions are listed by page":         testList,
 	"totals are summed":                   testTotals,
+	"what is deleted is not listed":       testListDeleted,
 	"totals come with an upgrade":         testTotalsUpgrade,
 	"nothing is lost by a restart":        testReopen,
 	"filters mean what they say":          testFilters,
