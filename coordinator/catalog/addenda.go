@@ -123,9 +123,15 @@ func (c *Catalog) FinishAddendum(ctx context.Context, a Addendum, told manifest.
 			if err != nil {
 				return err
 			}
-			if _, err := exec(ctx, tx, `DELETE FROM gaps WHERE session_id = $1 AND start_time = $2 AND end_time = $3 AND cause = $4`,
-				a.Session, nanos(g.Start), nanos(g.End), causeQuarantined); err != nil {
+			gone, err := exec(ctx, tx, `DELETE FROM gaps WHERE session_id = $1 AND start_time = $2 AND end_time = $3 AND cause = $4`,
+				a.Session, nanos(g.Start), nanos(g.End), causeQuarantined)
+			if err != nil {
 				return err
+			}
+			if gone > 0 {
+				if err := addTotals(ctx, tx, a.Session, Totals{Gaps: -1, Missing: g.Start.Sub(g.End)}); err != nil {
+					return err
+				}
 			}
 		}
 		if _, err := exec(ctx, tx, `UPDATE sessions SET state_reason = $1 WHERE id = $2`, told.Session.StateReason, a.Session); err != nil {

@@ -67,6 +67,9 @@ func testAddenda(t *testing.T, open opener) {
 	if err != nil || len(d.Gaps) != 0 || d.Session.StateReason != "" || d.Session.State != catalog.SessionComplete {
 		t.Errorf("%+v, %v", d, err)
 	}
+	if s, err := c.Session(ctx, "a"); err != nil || s.Totals.Gaps != 0 || s.Totals.Missing != 0 || s.Totals.Archived != 1 {
+		t.Errorf("%+v, %v", s.Totals, err)
+	}
 	if written, err := c.Addenda(ctx, "a"); err != nil || !written[0].Written.Equal(at(40)) || len(written[0].Content) > 0 {
 		t.Errorf("%+v, %v", written, err)
 	}
