@@ -243,7 +243,7 @@ func (b *Board) Complete(ctx context.Context, id string, generation, captured in
 	if err := fits(l, generation, captured, r); err != nil {
 		return err
 	}
-	if err := b.archived(ctx, r); err != nil {
+	if err := b.archived(ctx, &r); err != nil {
 		return fmt.Errorf("complete job %s: %w", id, err)
 	}
 	if err := b.cfg.Catalog.CompleteJob(ctx, id, generation, r); err != nil {
@@ -281,20 +281,23 @@ func fits(l catalog.Leased, generation, captured int64, r catalog.Recording) err
 	return nil
 }
 
-// archived makes sure that what was reported is where the coordinator will look for it: after this its source is dropped.
-func (b *Board) archived(ctx context.Context, r catalog.Recording) error {
+// archived makes sure that what was reported is where the coordinator will look for it: after this its source is dropped. It fills in
+// the versions that the encoder could not know.
+func (b *Board) archived(ctx context.Context, r *catalog.Recording) error {
 	video := catalog.Object{Key: r.ObjectKey, Version: r.ObjectVersion, Bytes: r.Bytes, SHA256: r.SHA256}
-	if err := b.inArchive(ctx, "", video); err != nil || r.Thumbnails == (catalog.Thumbnails{}) {
+	err := b.inArchive(ctx, "", &video)
+	r.ObjectVersion = video.Version
+	if err != nil || r.Thumbnails == (catalog.Thumbnails{}) {
 		return err
 	}
-	if err := b.inArchive(ctx, "thumbnails.sprite.", r.Thumbnails.Sprite); err != nil {
+	if err := b.inArchive(ctx, "thumbnails.sprite.", &r.Thumbnails.Sprite); err != nil {
 		return err
 	}
-	return b.inArchive(ctx, "thumbnails.index.", r.Thumbnails.Index)
+	return b.inArchive(ctx, "thumbnails.index.", &r.Thumbnails.Index)
 }
 
 // inArchive looks at one object, whose fields have the prefix at in reports.
-func (b *Board) inArchive(ctx context.Context, at string, o catalog.Object) error {
+func (b *Board) inArchive(ctx context.Context, at string, o *catalog.Object) error {
 	info, err := b.cfg.Archive.StatVersion(ctx, o.Key, o.Version)
 	switch {
 	case errors.Is(err, object.ErrNotFound):
@@ -305,6 +308,9 @@ func (b *Board) inArchive(ctx context.Context, at string, o catalog.Object) erro
 		return fmt.Errorf("%sbytes: %d instead of %d: %w", at, o.Bytes, info.Bytes, ErrMismatch)
 	case !info.SHA256.IsZero() && info.SHA256 != object.Digest(o.SHA256):
 		return fmt.Errorf("%ssha256: %s instead of %s: %w", at, o.SHA256, info.SHA256, ErrMismatch)
+	}
+	if o.Version == "" {
+		o.Version = info.Version
 	}
 	return nil
 }

@@ -1,11 +1,14 @@
 package jobs
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
 
 	"github.com/recfleet/recfleet/coordinator/catalog"
+	"github.com/recfleet/recfleet/internal/chunk"
+	"github.com/recfleet/recfleet/internal/object"
 )
 
 func TestBackoffGrowsAndIsBounded(t *testing.T) {
@@ -68,5 +71,33 @@ func TestFits(t *testing.T) {
 		if err := fits(l, 1, captured, r); (err == nil) != test.fits || err != nil && !errors.Is(err, ErrMismatch) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// kept is an archive of one object.
+type kept struct{ object.Info }
+
+func (k kept) StatVersion(_ context.Context, key, version string) (object.Info, error) {
+	if key != k.Key || version != "" && version != k.Version {
+		return object.Info{}, object.ErrNotFound
+	}
+	return k.Info, nil
+}
+
+// An encoder that could not see under which version its mp4 lies has it filled in, if what lies there is what it made.
+func TestTheCoordinatorLooksForTheEncoder(t *testing.T) {
+	sum := chunk.Sum([]byte("mp4"))
+	b := New(Config{Archive: kept{object.Info{Key: "k", Bytes: 3, SHA256: object.Digest(sum), Version: "v1"}}})
+	mine := catalog.Recording{ObjectKey: "k", Bytes: 3, SHA256: sum}
+	if err := b.archived(t.Context(), &mine); err != nil || mine.ObjectVersion != "v1" {
+		t.Errorf("%+v, %v", mine, err)
+	}
+	foreign := catalog.Recording{ObjectKey: "k", Bytes: 3, SHA256: chunk.Sum([]byte("pm4"))}
+	if err := b.archived(t.Context(), &foreign); !errors.Is(err, ErrMismatch) {
+		t.Errorf("another content was taken: %v", err)
+	}
+	shorter := catalog.Recording{ObjectKey: "k", Bytes: 2, SHA256: sum}
+	if err := b.archived(t.Context(), &shorter); !errors.Is(err, ErrMismatch) {
+		t.Errorf("another size was taken: %v", err)
 	}
 }

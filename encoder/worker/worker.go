@@ -203,10 +203,12 @@ func (w *Worker) archive(ctx context.Context, job Job, path string, result Resul
 	return result, nil
 }
 
-// put archives one object and returns its version.
+// put archives one object and returns its version; none where the archive keeps none, or this encoder may not ask for it.
 func (w *Worker) put(ctx context.Context, key string, body io.ReadSeeker, options object.PutOptions) (string, error) {
 	info, err := w.cfg.Archive.Put(ctx, key, body, options)
 	switch {
+	case errors.Is(err, object.ErrUnread): // most likely the answer to an earlier try was lost; the coordinator compares what is there
+		return "", nil
 	case errors.Is(err, object.ErrKey):
 		return "", failure(Content, "archive %s: %w", options.ContentType, err)
 	case errors.Is(err, object.ErrDigest): // the work file changed between the two readings

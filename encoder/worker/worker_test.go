@@ -329,6 +329,18 @@ func shim(t *testing.T, program, script string) {
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 }
 
+// An encoder that may not see what lies under its key says what it has made: the coordinator compares.
+func TestWhatMayNotBeReadIsReported(t *testing.T) {
+	f := newFixture(t)
+	r := record(t, 64, 64, 10)
+	unread := fmt.Errorf("%w: %w", object.ErrUnread, object.ErrUnavailable)
+	w := New(Config{Reader: r, Archive: brokenArchive{unread}, WorkDir: f.workDir, Stall: time.Minute, Logger: hclog.NewNullLogger()})
+	got, err := w.Run(t.Context(), r.job, func(int64) {})
+	if err != nil || got.ObjectVersion != "" || got.Bytes == 0 || got.SHA256 == [32]byte{} || got.Captured != 10 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 func TestFFmpegThatCheatsArchivesNothing(t *testing.T) {
 	for name, c := range map[string]struct{ script, text string }{
 		"crashes":       {"head -c 1000 >/dev/null; kill -SEGV $$", "segmentation fault"},

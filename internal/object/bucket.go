@@ -134,9 +134,13 @@ func (b *bucket) put(ctx context.Context, key string, body io.ReadSeeker, opts P
 		if !refused(err) && !uploadGone(err) {
 			return Info{}, failure(ctx, err)
 		}
-		there, err := b.settle(ctx, o)
-		if !errors.Is(err, ErrNotFound) {
-			return there, err
+		there, settleErr := b.settle(ctx, o)
+		switch {
+		case errors.Is(settleErr, errNoRight) && taken(err):
+			return Info{}, fmt.Errorf("%w: %w", ErrUnread, settleErr)
+		case errors.Is(settleErr, errNoRight): // it is not known yet whether something is there
+		case !errors.Is(settleErr, ErrNotFound):
+			return there, settleErr
 		}
 		// The other writer has not finished, or failed, or the object is gone again.
 	}
@@ -205,6 +209,9 @@ func (b *bucket) putOnce(ctx context.Context, o sending, body io.ReadSeeker) (st
 	}
 	return aws.ToString(out.VersionId), nil
 }
+
+// errNoRight says that an object may not be looked at, if there is one.
+var errNoRight = errors.New("no right to read")
 
 // settle decides a Put that was refused: success when the bucket holds the same bytes.
 func (b *bucket) settle(ctx context.Context, put sending) (Info, error) {

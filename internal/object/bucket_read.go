@@ -139,6 +139,9 @@ func (b *bucket) head(ctx context.Context, key, version string) (Info, known, er
 	out, err := b.client.HeadObject(ctx, &s3.HeadObjectInput{
 		Bucket: &b.name, Key: aws.String(b.prefix + key), VersionId: some(version), ChecksumMode: types.ChecksumModeEnabled,
 	})
+	if forbidden(err) {
+		return Info{}, known{}, fmt.Errorf("%w: %w", errNoRight, failure(ctx, err))
+	}
 	if err != nil {
 		return Info{}, known{}, b.missing(ctx, key, version, failure(ctx, err))
 	}

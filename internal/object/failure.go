@@ -25,11 +25,7 @@ func failure(ctx context.Context, err error) error {
 	if errors.As(err, &op) {
 		operation = op.Operation()
 	}
-	status := 0
-	var response *awshttp.ResponseError
-	if errors.As(err, &response) {
-		status = response.HTTPStatusCode()
-	}
+	status := statusOf(err)
 	var api smithy.APIError
 	if !errors.As(err, &api) {
 		return fmt.Errorf("%w: %s", ErrUnavailable, oneLine(err))
@@ -51,12 +47,21 @@ func failure(ctx context.Context, err error) error {
 
 // refused reports whether a conditional put met an object, or another write of it.
 func refused(err error) bool {
+	return taken(err) || statusOf(err) == http.StatusConflict
+}
+
+// taken reports whether a conditional put met an object that is there.
+func taken(err error) bool { return statusOf(err) == http.StatusPreconditionFailed }
+
+// forbidden reports whether the service says that there is no right.
+func forbidden(err error) bool { return statusOf(err) == http.StatusForbidden }
+
+func statusOf(err error) int {
 	var response *awshttp.ResponseError
 	if !errors.As(err, &response) {
-		return false
+		return 0
 	}
-	status := response.HTTPStatusCode()
-	return status == http.StatusPreconditionFailed || status == http.StatusConflict
+	return response.HTTPStatusCode()
 }
 
 // oneLine is an error's text without line breaks, cut to a bearable length.

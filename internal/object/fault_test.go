@@ -284,6 +284,62 @@ func TestS3CompletionLostForGood(t *testing.T) {
 	nothingToSweep(t, s)
 }
 
+// A writer that may put and nothing else, and whose answer was lost, learns that something is there, not more: never that it failed for good, and
+// never that somebody else's content is its own.
+func TestS3PutOnly(t *testing.T) {
+	g := startGateway(t)
+	for at, content := range map[stage][]byte{stagePut: small(), stageComplete: large()} {
+		name := ""
+		t.Run(string(at), func(t *testing.T) { name = g.versioned(t) })
+		var lost atomic.Int32
+		addr := g.inFront(t, func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				switch {
+				case r.Method == http.MethodGet || r.Method == http.MethodHead:
+					answers(http.StatusForbidden, "AccessDenied")(next, w, r)
+				case stageOf(r) == at && lost.Add(1) == 1:
+					answerLost(next, w, r)
+				default:
+					next.ServeHTTP(w, r)
+				}
+			})
+		})
+		s := openS3(t, name, addr, Config{PartBytes: leastPart, MaxPause: 50 * time.Millisecond})
+		_, err := s.Put(t.Context(), "a/v.mp4", bytes.NewReader(content), PutOptions{})
+		if at == stagePut || err != nil { // a service may say of an upload that was completed that it is
+			wantErr(t, string(at), err, ErrUnread)
+			wantErr(t, string(at), err, ErrUnavailable)
+		}
+		all := openS3(t, name, g.addr, Config{PartBytes: leastPart})
+		if got, err := readAll(t, all, "a/v.mp4", 0, -1); err != nil || !bytes.Equal(got, content) {
+			t.Errorf("%s: %d bytes are there, %v", at, len(got), err)
+		}
+		if n := g.countVersions(t, name, "a/v.mp4"); n != 1 {
+			t.Errorf("%s: %d versions", at, n)
+		}
+		nothingToSweep(t, all)
+		if _, err := s.Put(t.Context(), "b", bytes.NewReader(content), PutOptions{}); err != nil {
+			t.Errorf("%s: another key: %v", at, err)
+		}
+	}
+	// Where another write is under way, nothing is known to be there.
+	name := g.makeBucket(t)
+	addr := g.inFront(t, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if stageOf(r) == stagePut {
+				answers(http.StatusConflict, "ConditionalRequestConflict")(next, w, r)
+				return
+			}
+			answers(http.StatusForbidden, "AccessDenied")(next, w, r)
+		})
+	})
+	_, err := openS3(t, name, addr, Config{Attempts: 1, MaxPause: 50 * time.Millisecond}).Put(t.Context(), "a", bytes.NewReader(small()), PutOptions{})
+	wantErr(t, "another write under way", err, ErrUnavailable)
+	if errors.Is(err, ErrUnread) {
+		t.Error("something is said to be there")
+	}
+}
+
 // Where the checksums cannot be compared, since another one was cut otherwise or keeps none, the bytes are.
 func TestS3OtherPartsOfTheSameContent(t *testing.T) {
 	g := startGateway(t)

@@ -40,6 +40,9 @@ var (
 	// ErrUnavailable: the destination's fault (disk full, no right, 5xx, time-out). The same call may succeed later,
 	// and nothing is wrong with the content.
 	ErrUnavailable = errors.New("archive unavailable")
+	// ErrUnread: the key is taken, and this program has no right to see by what: its own Put may have succeeded before, with the
+	// answer lost. Whoever may read can tell. It comes with ErrUnavailable.
+	ErrUnread = errors.New("object exists and may not be read")
 	// ErrDigest: the bytes do not have the SHA-256 they should have.
 	ErrDigest = errors.New("object digest mismatch")
 	// ErrRange: the range asked for starts past the object's end, or is negative.
