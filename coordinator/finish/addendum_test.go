@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -46,14 +45,10 @@ func (s *streams) DeleteSession(_ context.Context, session string) error {
 func newKept(t *testing.T) *kept {
 	t.Helper()
 	f, store := newFinish(t)
-	c, err := catalog.Open(t.Context(), filepath.Join(t.TempDir(), "catalog.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.Close() })
+	c := f.catalog
 	k := &kept{T: t, catalog: c, store: store, key: f.key, streams: &streams{}}
 	ctx := t.Context()
-	_, _, err = c.CreateSession(ctx, catalog.Session{
+	_, _, err := c.CreateSession(ctx, catalog.Session{
 		ID: "s", RequestID: "r", ArchivePrefix: "s/", FrameRate: 5, Start: start, Created: start, LastSegment: catalog.Unknown,
 	})
 	hash := chunk.Genesis("s")

@@ -1,7 +1,7 @@
 // Package finish completes sessions.
 //
 // What comes in is a session whose books are closed and whose segments are all archived or quarantined. What goes out to
-// the archive is metadata.json, about the desktop, manifest.json, which lists every segment with its hash and every gap
+// the archive is metadata.json, about the desktop, events.ndjson, what happened on it, manifest.json, which lists every segment with its hash and every gap
 // with its cause, the manifest's signature, and last, of a session that is complete and of no other, the end marker complete.json.
 // What always holds: a session is final only when all of them are in the archive;
 // what is written depends on what does not change any more, so that whoever writes it writes the same bytes; every stretch of a final session
@@ -203,14 +203,20 @@ func (f *Finish) archiveDocuments(ctx context.Context, d catalog.Detail, state c
 		return fmt.Errorf("write %s: %w", manifest.MetadataName, err)
 	}
 	m := manifestOf(d, state, reason)
-	aboutSum := sha256.Sum256(about)
-	m.Documents = []manifest.Document{{Name: manifest.MetadataName, Bytes: int64(len(about)), SHA256: hex.EncodeToString(aboutSum[:])}}
+	happened, err := f.events(ctx, d.Session.ID)
+	if err != nil {
+		return err
+	}
+	m.Documents = []manifest.Document{documentOf(manifest.MetadataName, about), documentOf(manifest.EventsName, happened)}
 	list, err := m.Encode()
 	if err != nil {
 		return err
 	}
 	folder := d.Session.ArchivePrefix
 	if _, err := f.put(ctx, folder+manifest.MetadataName, "application/json", about); err != nil {
+		return err
+	}
+	if _, err := f.put(ctx, folder+manifest.EventsName, "application/x-ndjson", happened); err != nil {
 		return err
 	}
 	if _, err := f.put(ctx, folder+manifest.Name, "application/json", list); err != nil {
@@ -226,6 +232,11 @@ func (f *Finish) archiveDocuments(ctx context.Context, d catalog.Detail, state c
 	}
 	_, err = f.put(ctx, folder+manifest.MarkerName, "application/json", marker)
 	return err
+}
+
+func documentOf(name string, content []byte) manifest.Document {
+	sum := sha256.Sum256(content)
+	return manifest.Document{Name: name, Bytes: int64(len(content)), SHA256: hex.EncodeToString(sum[:])}
 }
 
 func (f *Finish) put(ctx context.Context, key, contentType string, content []byte) (object.Info, error) {

@@ -51,7 +51,17 @@ func newFinish(t *testing.T) (*Finish, object.Store) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
-	return New(nil, nil, store, newKey(t), hclog.NewNullLogger()), store
+	return New(openCatalog(t), nil, store, newKey(t), hclog.NewNullLogger()), store
+}
+
+func openCatalog(t *testing.T) *catalog.Catalog {
+	t.Helper()
+	c, err := catalog.Open(t.Context(), filepath.Join(t.TempDir(), "catalog.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
 }
 
 func newKey(t *testing.T) ed25519.PrivateKey {
@@ -149,7 +159,7 @@ func TestManifestsAreSignedOverTheirBytes(t *testing.T) {
 		t.Errorf("%+v, %v", m, err)
 	}
 	// A coordinator with another key comes to the same session: what was signed stays.
-	other := New(nil, nil, store, newKey(t), hclog.NewNullLogger())
+	other := New(f.catalog, nil, store, newKey(t), hclog.NewNullLogger())
 	if err := other.archiveDocuments(t.Context(), d, catalog.SessionComplete, ""); err != nil {
 		t.Error(err)
 	}

@@ -9,6 +9,7 @@ import (
 // Names of what is written beside the mp4s of a session.
 const (
 	MetadataName  = "metadata.json"
+	EventsName    = "events.ndjson" // what happened, one JSON object a line
 	Name          = "manifest.json"
 	SignatureName = "manifest.json.sig" // 64 bytes: Ed25519 over the bytes of the manifest
 	MarkerName    = "complete.json"
