@@ -2,7 +2,7 @@
 // speaks SQL: SQLite for one coordinator, Postgres where several share one catalog.
 //
 // What comes in is plain Go: facts that the rest of the coordinator has checked. What goes out is plain Go as well. Every
-// method is one transaction: it happens wholly or not at all, and what a method has returned without error survives a
+// method whose comment does not say otherwise is one transaction: it happens wholly or not at all, and what a method has returned without error survives a
 // power cut. What always holds: a state changes only along its machine (SessionState, SegmentState, JobState); a segment
 // and its job are made together, once; a job's outcome is written only under the generation that it was leased with; a
 // recording, once written, never changes. All methods that write are idempotent where their comments do not say otherwise.
