@@ -32,6 +32,7 @@ import (
 	"github.com/recfleet/recfleet/coordinator/sessions"
 	"github.com/recfleet/recfleet/coordinator/watch"
 	"github.com/recfleet/recfleet/coordinator/web"
+	"github.com/recfleet/recfleet/internal/object"
 )
 
 // parts are what runs.
@@ -112,7 +113,7 @@ const (
 )
 
 // build makes the parts and ties them together; it starts nothing.
-func (c Config) build(store *catalog.Catalog, key ed25519.PrivateKey) (p *parts, err error) {
+func (c Config) build(ctx context.Context, store *catalog.Catalog, key ed25519.PrivateKey) (p *parts, err error) {
 	p = &parts{}
 	authenticators := []access.Authenticator{access.Local(c.Tokens), access.Made(store, c.Access.Current, time.Now)}
 	var signIn web.SignIn
@@ -130,7 +131,14 @@ func (c Config) build(store *catalog.Catalog, key ed25519.PrivateKey) (p *parts,
 	control.Report(p.refusals)
 	p.closing = make(chan struct{})
 	wishes := &wishing{Catalog: store}
-	page, err := web.New(web.Config{Sessions: wishes, Objects: c.Store, Access: control, SignIn: signIn, Audit: store, Logger: c.Logger.Named("web")})
+	view := web.Config{Sessions: wishes, Objects: c.Store, Access: control, SignIn: signIn, Audit: store, Logger: c.Logger.Named("web")}
+	if links := object.LinksOf(c.Store); links != nil {
+		if view.LinksOrigin, err = links.Origin(ctx); err != nil {
+			return p, err
+		}
+		view.Links = links
+	}
+	page, err := web.New(view)
 	if err == nil {
 		err = control.CoversRoutes(append(page.Routes(), health.Routes()...))
 	}

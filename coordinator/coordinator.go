@@ -193,7 +193,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	p, err := cfg.build(store, key)
+	p, err := cfg.build(ctx, store, key)
 	if p != nil && p.provider != nil {
 		defer p.provider.Close()
 	}

@@ -36,6 +36,8 @@ const (
 type Config struct {
 	// Visitor returns what tells visitors apart, and nothing where nobody is known. It must be quick.
 	Visitor func(*http.Request) string
+	// Media is the origin of another site that mp4s may come from; empty for none.
+	Media string
 	// Now is the time; time.Now where it is nil.
 	Now func() time.Time
 	// BodyTime bounds how long a request's body may take, and the answer to it; 15 s where it is 0.
@@ -44,8 +46,13 @@ type Config struct {
 }
 
 // Headers sets what every answer says.
-func Headers(h http.Header) {
-	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; "+
+func Headers(h http.Header) { headers(h, "") }
+
+func headers(h http.Header, media string) {
+	if media != "" {
+		media = " " + media
+	}
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'"+media+"; "+
 		"form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Frame-Options", "DENY")
@@ -79,8 +86,8 @@ type shield struct {
 
 // ServeHTTP serves what is let through.
 func (s *shield) ServeHTTP(plain http.ResponseWriter, r *http.Request) {
-	w := &answer{ResponseWriter: plain, control: http.NewResponseController(plain)}
-	Headers(w.Header())
+	w := &answer{ResponseWriter: plain, control: http.NewResponseController(plain), media: s.cfg.Media}
+	headers(w.Header(), w.media)
 	defer func() { s.settle(w, r, recover()) }()
 	w.extend()
 	if len(r.RequestURI) > maxURL {
@@ -140,6 +147,7 @@ type answer struct {
 	http.ResponseWriter
 	control *http.ResponseController
 	begun   bool
+	media   string // as of the Config
 }
 
 // Unwrap is for http.ResponseController.
@@ -148,7 +156,7 @@ func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 // WriteHeader lets the answer begin.
 func (a *answer) WriteHeader(status int) {
 	if !a.begun {
-		Headers(a.Header()) // http.Error and http.ServeContent take some out
+		headers(a.Header(), a.media) // http.Error and http.ServeContent take some out
 		a.begun = status >= http.StatusOK
 	}
 	a.extend()

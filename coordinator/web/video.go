@@ -71,16 +71,35 @@ func (p *page) serve(w http.ResponseWriter, r *http.Request, m media) {
 		p.fail(w, r, http.StatusServiceUnavailable)
 		return
 	}
+	name := fmt.Sprintf("%s; filename=\"%s-%06d.%s\"", m.disposition, detail.Session.ID, n, m.extension)
+	if p.cfg.Links != nil && m.extension == "mp4" {
+		p.lead(w, r, m, detail.Session, segment, name)
+		return
+	}
 	file := &objectFile{ctx: r.Context, objects: p.cfg.Objects, key: object.Key, version: object.Version, size: object.Bytes}
 	defer file.Close()
 	w.Header().Set("Content-Type", m.contentType)
-	w.Header().Set("Content-Disposition", fmt.Sprintf("%s; filename=\"%s-%06d.%s\"", m.disposition, detail.Session.ID, n, m.extension))
+	w.Header().Set("Content-Disposition", name)
 	w.Header().Set("ETag", `"`+object.SHA256.String()+`"`)
 	http.ServeContent(w, r, "", segment.End, file)
 	if file.failed != nil && r.Context().Err() == nil {
 		p.audited.failed(r, m.action, detail.Session, segment)
 		p.cfg.Logger.Warn("recording was not served to its end", "session_id", detail.Session.ID, "segment", n, "error", file.failed)
 	}
+}
+
+// lead sends the browser to the archive for an mp4. The link is in the answer's Location alone: whoever has it may read.
+func (p *page) lead(w http.ResponseWriter, r *http.Request, m media, s catalog.Session, g catalog.Segment, name string) {
+	object, options := m.object(g.Recording), object.LinkOptions{ContentType: m.contentType, Disposition: name}
+	link, err := p.cfg.Links.Link(r.Context(), object.Key, object.Version, options)
+	if err != nil {
+		p.audited.failed(r, m.action, s, g)
+		p.cfg.Logger.Warn("link was not made", "session_id", s.ID, "segment", g.Segment, "error", err)
+		p.fail(w, r, http.StatusServiceUnavailable)
+		return
+	}
+	w.Header().Set("Location", link)
+	w.WriteHeader(http.StatusSeeOther)
 }
 
 // objectFile reads an object as http.ServeContent wants it: seek, then read on. The object is opened at the first read

@@ -2,7 +2,8 @@
 //
 // In come requests of browsers whose visitor has shown once who it is and that carry a cookie since; out go HTML without any
 // script or style but the page's own, and mp4s by range with their thumbnails, read through the coordinator: a browser needs no right on the
-// archive and no URL carries a secret. Names and titles are text, never markup. Every route has a right that package access
+// archive and no URL of the page carries a secret. Where links are asked for, an mp4 is answered with one to the archive, good for a
+// minute at most. Names and titles are text, never markup. Every route has a right that package access
 // declares, and shows only what its visitor may see.
 package web
 
@@ -46,10 +47,18 @@ type Audit interface {
 	ListAudit(ctx context.Context, f catalog.AuditFilter, size int, token string) ([]catalog.AuditRecord, string, error)
 }
 
+// Links makes addresses in the archive that are good for a short while; object.Links does.
+type Links interface {
+	Link(ctx context.Context, key, version string, o object.LinkOptions) (string, error)
+}
+
 // Config is what the page is made of.
 type Config struct {
 	Sessions Sessions
 	Objects  Objects
+	// Links, where it is set, has browsers read mp4s from the archive itself, at the origin LinksOrigin.
+	Links       Links
+	LinksOrigin string
 	// Access knows visitors by their tokens and what they may do.
 	Access *access.Control
 	// SignIn is the provider by whose word visitors are known; nil for none.
@@ -120,7 +129,7 @@ func New(cfg Config) (Page, error) {
 		p.mux.Handle(pattern, guarded)
 		p.routes = append(p.routes, pattern)
 	}
-	return Page{Handler: shield.New(shield.Config{Visitor: p.visitor.key, Logger: cfg.Logger}, p.mux), routes: p.routes}, nil
+	return Page{Handler: shield.New(shield.Config{Visitor: p.visitor.key, Media: cfg.LinksOrigin, Logger: cfg.Logger}, p.mux), routes: p.routes}, nil
 }
 
 // single serves files and lists no folder.

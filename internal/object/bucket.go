@@ -43,6 +43,7 @@ type bucket struct {
 	expect    Expectation
 	partBytes int64
 	patience  time.Duration
+	presign   time.Duration // how long links are good; 0 for none
 	log       hclog.Logger
 }
 
@@ -71,7 +72,7 @@ func openBucket(ctx context.Context, loc Location, cfg Config) (*bucket, error) 
 	transport.DialContext = dialer(transport.DialContext).patient(cfg.ResponseTimeout)
 	b := &bucket{
 		transport: transport, name: loc.Bucket, prefix: loc.Prefix, template: loc.Template, storage: loc.Storage, expect: loc.Expect,
-		partBytes: cfg.PartBytes, patience: cfg.ResponseTimeout, log: cfg.Logger,
+		partBytes: cfg.PartBytes, patience: cfg.ResponseTimeout, presign: loc.Presign, log: cfg.Logger,
 	}
 	credentials := newCredentials(awsConfig.Credentials, cfg, options)
 	awsConfig.Credentials = credentials.cache

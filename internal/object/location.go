@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -47,6 +48,8 @@ type Location struct {
 	Expect Expectation
 	// Storage is how the bucket is told to keep each object.
 	Storage Storage
+	// Presign is how long links to objects are good; 0 for no links.
+	Presign time.Duration
 	// Template of a session's folder below the root.
 	Template Template
 }
@@ -55,7 +58,7 @@ type Location struct {
 // What stands before the first path segment with a { is the root; the rest is the template, by default
 // {start_date}/{username}/{session_id}/. Options of s3, after a ?: region=NAME, path_style=BOOL (default true with an
 // endpoint, else false), insecure=true (plain HTTP; only with an endpoint); how each object is kept (see Storage): sse=s3|kms,
-// kms_key=ID, storage_class=NAME, retain=governance|compliance, retain_days=N, tag.NAME=VALUE; and what the bucket is expected to
+// presign=1s to 60s (see Links), kms_key=ID, storage_class=NAME, retain=governance|compliance, retain_days=N, tag.NAME=VALUE; and what the bucket is expected to
 // have (see Expectation): versioning=true, object_lock=governance|compliance, lock_days=N. Credentials never belong into the URL:
 // they come from the AWS configuration. Errors wrap ErrLocation.
 func ParseLocation(text string) (Location, error) {
@@ -212,6 +215,9 @@ func (l Location) String() string {
 	}
 	if l.PathStyle != (l.Endpoint != "") {
 		options.Set("path_style", strconv.FormatBool(l.PathStyle))
+	}
+	if l.Presign > 0 {
+		options.Set("presign", l.Presign.String())
 	}
 	l.Expect.write(options)
 	l.Storage.write(options)

@@ -41,6 +41,10 @@ func (l *Location) setOptions(query string) (insecure bool, err error) {
 			if insecure, err = strconv.ParseBool(value); err != nil {
 				return false, locationError("insecure is not true or false")
 			}
+		case "presign":
+			if l.Presign, err = parsePresign(value); err != nil {
+				return false, err
+			}
 		case "versioning", "object_lock", "lock_days":
 			if err := l.Expect.set(name, value); err != nil {
 				return false, err
@@ -50,8 +54,8 @@ func (l *Location) setOptions(query string) (insecure bool, err error) {
 				return false, err
 			}
 		default:
-			return false, locationError("unknown option %s; known: insecure, kms_key, lock_days, object_lock, path_style, region, retain, "+
-				"retain_days, sse, storage_class, tag.NAME, versioning", printable(name))
+			return false, locationError("unknown option %s; known: insecure, kms_key, lock_days, object_lock, path_style, presign, region, "+
+				"retain, retain_days, sse, storage_class, tag.NAME, versioning", printable(name))
 		}
 	}
 	return insecure, nil

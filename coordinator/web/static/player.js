@@ -9,7 +9,7 @@
   const segments = [...document.querySelectorAll("button.play")];
   let current = -1;
 
-  const clock = (ms) => new Date(ms).toISOString().replace("T", " ").slice(0, 21) + " UTC";
+  const clock = (ms, digits = 21) => new Date(ms).toISOString().replace("T", " ").slice(0, digits) + " UTC";
 
   const load = (index, play, at = 0) => {
     const other = index !== current;
@@ -39,7 +39,17 @@
   player.addEventListener("timeupdate", () => {
     now.textContent = clock(Date.parse(segments[current].dataset.start) + player.currentTime * 1000);
   });
+  let retried = 0;
   player.addEventListener("error", () => {
+    // An address in the archive is good for a short while; the page's own leads to another one.
+    if (Date.now() - retried > 10_000 && player.currentTime > 0) {
+      retried = Date.now();
+      const at = player.currentTime;
+      player.load();
+      player.currentTime = at;
+      player.play().catch(() => { /* the controls are there */ });
+      return;
+    }
     now.textContent = "This segment cannot be played.";
   });
 
@@ -69,7 +79,7 @@
       return; // the pointer has moved on
     }
     preview.firstElementChild.hidden = !drawn;
-    preview.lastElementChild.textContent = clock(Date.parse(dataset.start) + spot.at * 1000);
+    preview.lastElementChild.textContent = clock(Date.parse(dataset.start) + spot.at * 1000, 19);
     preview.hidden = false;
     const whole = line.getBoundingClientRect();
     const left = event.clientX - whole.left - preview.offsetWidth / 2;
