@@ -27,6 +27,7 @@ import (
 	"github.com/recfleet/recfleet/coordinator/enroll"
 	"github.com/recfleet/recfleet/coordinator/jobs"
 	"github.com/recfleet/recfleet/coordinator/sessions"
+	"github.com/recfleet/recfleet/coordinator/shield"
 	"github.com/recfleet/recfleet/coordinator/viewing"
 	"github.com/recfleet/recfleet/internal/bus"
 	"github.com/recfleet/recfleet/internal/chunk"
@@ -114,10 +115,11 @@ func NewServer(cfg Config) (*grpc.Server, error) {
 	if cfg.Calls != nil { // the first one named is the outermost
 		options = append(options, grpc.ChainUnaryInterceptor(cfg.Calls.Unary), grpc.ChainStreamInterceptor(cfg.Calls.Stream))
 	}
+	rates := shield.NewCalls(time.Now)
 	s := grpc.NewServer(append(options,
 		grpc.Creds(cfg.Credentials),
-		grpc.ChainUnaryInterceptor(g.unary, cfg.Access.Unary),
-		grpc.ChainStreamInterceptor(g.stream, cfg.Access.Stream),
+		grpc.ChainUnaryInterceptor(rates.Unary, g.unary, cfg.Access.Unary),
+		grpc.ChainStreamInterceptor(rates.Stream, g.stream, cfg.Access.Stream),
 		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxHeaderListSize(maxHeaders), grpc.MaxConcurrentStreams(maxStreams),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingsFrom, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),

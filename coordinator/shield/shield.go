@@ -1,4 +1,4 @@
-// Package shield stands between the network and the handlers of the HTTP side.
+// Package shield stands between the network and the handlers of the HTTP side, and, against agents that call too often, of gRPC's (Calls).
 //
 // What comes in are requests as browsers, scripts and attackers make them; what goes on to the handlers are those that are
 // short enough, not too many from one address or one visitor, and not another site's. What goes out tells a browser to trust

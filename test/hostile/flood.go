@@ -7,8 +7,11 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/nats-io/nats.go"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/recfleet/recfleet/internal/identity"
 	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
@@ -19,8 +22,10 @@ const (
 	floodJoins   = 300
 	floodChunks  = 3000
 	floodConns   = 60
-	floodSyncs   = 500
+	floodSyncs   = 5000
 	floodWorkers = 8
+	// floodPatience is how long an honest agent's Sync may take meanwhile.
+	floodPatience = time.Second
 )
 
 func (s *stage) floods() []trick {
@@ -72,13 +77,28 @@ func (s *stage) floods() []trick {
 			return fmt.Sprintf("%d of %d opened", len(open), floodConns), false, nil
 		}},
 		{"a flood of calls", func(ctx context.Context) (string, bool, error) {
-			var served atomic.Int64
+			var served, held atomic.Int64
+			flooding := make(chan struct{})
+			var slowest time.Duration
+			var honest error
+			var both sync.WaitGroup
+			both.Go(func() { slowest, honest = s.victim.slowestSync(ctx, flooding) })
 			pour(floodSyncs, func() {
-				if _, err := s.attacker.rpc().Sync(ctx, &recfleetv1.AgentServiceSyncRequest{SessionId: s.attacker.session, AwaitingReceipt: []int32{9}}); err == nil {
+				_, err := s.attacker.rpc().Sync(ctx, &recfleetv1.AgentServiceSyncRequest{SessionId: s.attacker.session, AwaitingReceipt: []int32{9}})
+				switch status.Code(err) {
+				case codes.OK:
 					served.Add(1)
+				case codes.ResourceExhausted:
+					held.Add(1)
 				}
 			})
-			return fmt.Sprintf("%d of %d served", served.Load(), floodSyncs), false, nil
+			close(flooding)
+			both.Wait()
+			outcome := fmt.Sprintf("%d of %d served, %d told to wait; the honest agent waited %s at most", served.Load(), floodSyncs, held.Load(), slowest.Round(time.Millisecond))
+			if honest != nil {
+				outcome += "; " + honest.Error()
+			}
+			return outcome, honest != nil || slowest > floodPatience || held.Load() == 0, nil
 		}},
 	}
 }

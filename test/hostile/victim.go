@@ -188,3 +188,24 @@ func (v *victim) end(ctx context.Context) error {
 	}
 	return nil
 }
+
+// slowestSync syncs as an agent does until the channel is closed, and returns how long the slowest answer took.
+func (v *victim) slowestSync(ctx context.Context, until <-chan struct{}) (slowest time.Duration, err error) {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		v.mu.Lock()
+		frames := v.seal.GetFrameCount()
+		v.mu.Unlock()
+		begin := time.Now()
+		if _, err := v.rpc().Sync(ctx, &recfleetv1.AgentServiceSyncRequest{SessionId: v.session, FrameCount: frames}); err != nil {
+			return slowest, fmt.Errorf("the honest agent was not answered: %w", err)
+		}
+		slowest = max(slowest, time.Since(begin))
+		select {
+		case <-until:
+			return slowest, nil
+		case <-tick.C:
+		}
+	}
+}
