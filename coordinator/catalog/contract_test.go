@@ -55,6 +55,7 @@ var contract = map[string]func(t *testing.T, open opener){
 	"a retry and a deletion exclude":      testRetryOrDelete,
 	"encoders are known":                  testEncoders,
 	"agents are heard of":                 testAgents,
+	"enrollments let in who they say":     testEnrollments,
 	"jobs tell of their media":            testJobMedia,
 	"a duty has one holder":               testDuties,
 	"a lost duty's writes are refused":    testTerms,

@@ -95,10 +95,11 @@ func (s *stage) floods() []trick {
 			close(flooding)
 			both.Wait()
 			outcome := fmt.Sprintf("%d of %d served, %d told to wait; the honest agent waited %s at most", served.Load(), floodSyncs, held.Load(), slowest.Round(time.Millisecond))
+			harm := slowest > floodPatience || held.Load() == 0
 			if honest != nil {
-				outcome += "; " + honest.Error()
+				outcome, harm = outcome+"; "+honest.Error(), true
 			}
-			return outcome, honest != nil || slowest > floodPatience || held.Load() == 0, nil
+			return outcome, harm, nil
 		}},
 	}
 }
