@@ -107,10 +107,15 @@ const (
 	tidyEvery = 24 * time.Hour
 	// sweepEvery is how often the archive is looked through for what writers that died have left, sweepAge how old that must be.
 	sweepEvery, sweepAge = time.Hour, 24 * time.Hour
-	// What others hear of agents is known before they count as silent.
+	// Agents are heard of several times before they would count as silent.
 	beatShare          = 6
 	minBeats, maxBeats = 200 * time.Millisecond, 5 * time.Second
 )
+
+// beat is how often agents call, and coordinators tell each other of theirs.
+func (c Config) beat() time.Duration {
+	return min(max(min(c.Patience, c.GiveUp)/beatShare, minBeats), maxBeats)
+}
 
 // build makes the parts and ties them together; it starts nothing.
 func (c Config) build(ctx context.Context, store *catalog.Catalog, key ed25519.PrivateKey) (p *parts, err error) {
@@ -170,7 +175,7 @@ func (c Config) build(ctx context.Context, store *catalog.Catalog, key ed25519.P
 		return duty.Single{Name: name, Holder: c.Name, Leases: store, Lasts: c.DutyLease, Logger: c.Logger.Named("duty")}
 	}
 	p.beats = beats.New(beats.Config{
-		Catalog: store, Watch: watchers{p}, Self: c.Name, Every: min(max(min(c.Patience, c.GiveUp)/beatShare, minBeats), maxBeats), Logger: c.Logger.Named("beats"),
+		Catalog: store, Watch: watchers{p}, Self: c.Name, Every: c.beat(), Logger: c.Logger.Named("beats"),
 	})
 	if c.Policy != nil {
 		p.appstream = appstream.New(appstream.Config{
@@ -198,7 +203,7 @@ func (c Config) build(ctx context.Context, store *catalog.Catalog, key ed25519.P
 		Sessions: sessions.New(sessions.Config{
 			Catalog: store, Bus: c.Broker, Ingest: custody, Space: c.space, Policy: c.Policy.Current, Seen: p.beats.Seen, Ended: p.finish.Due.Raise,
 			Allowed: p.enroll.Allows, Granting: p.enroll.Granting,
-			Settings: sessions.Settings{FrameRate: c.FrameRate, SegmentLength: c.SegmentLength, SegmentBytes: c.SegmentBytes, Template: c.Location.Template},
+			Settings: sessions.Settings{FrameRate: c.FrameRate, SegmentLength: c.SegmentLength, SegmentBytes: c.SegmentBytes, Template: c.Location.Template, SyncEvery: c.beat()},
 			Logger:   c.Logger.Named("sessions"),
 		}),
 	})

@@ -373,7 +373,7 @@ func TestSettingsAreAnswered(t *testing.T) {
 func TestStopOrder(t *testing.T) {
 	w := newWorld(t, coordinator.Config{})
 	a := newAgent(w)
-	if got := a.sync(); got.GetStop() != nil || got.GetNextSync().AsDuration() != 2*time.Second {
+	if got := a.sync(); got.GetStop() != nil || got.GetNextSync().AsDuration() != 5*time.Second {
 		t.Errorf("%v", got)
 	}
 	people := recfleetv1.NewSessionServiceClient(w.admin)

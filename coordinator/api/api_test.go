@@ -107,7 +107,7 @@ func newFixtureBy(t *testing.T, books func() *access.Book) *fixture {
 		Catalog: store, Board: board, Grants: absentBus{}, Store: archive, Location: location, Access: control, Book: books, Credentials: insecure.NewCredentials(),
 		Lease: time.Minute, Deleted: func() {}, Heard: func(catalog.Beat) {}, Logger: hclog.NewNullLogger(),
 		Sessions: sessions.New(sessions.Config{
-			Catalog: store, Bus: absentBus{}, Settings: sessions.Settings{FrameRate: 5, SegmentLength: time.Minute, Template: location.Template},
+			Catalog: store, Bus: absentBus{}, Settings: sessions.Settings{FrameRate: 5, SegmentLength: time.Minute, SyncEvery: time.Second, Template: location.Template},
 			Space: func() error { return nil }, Seen: func(string) {}, Ended: func() {}, Logger: hclog.NewNullLogger(),
 		}),
 	})

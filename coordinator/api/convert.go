@@ -128,7 +128,7 @@ func heardFromProto(r *recfleetv1.AgentServiceSyncRequest) catalog.Beat {
 }
 
 func ordersToProto(o sessions.Orders) *recfleetv1.AgentServiceSyncResponse {
-	out := &recfleetv1.AgentServiceSyncResponse{NextSync: durationpb.New(sessions.NextSync), AcknowledgedThrough: o.Acknowledged}
+	out := &recfleetv1.AgentServiceSyncResponse{NextSync: durationpb.New(o.NextSync), AcknowledgedThrough: o.Acknowledged}
 	for _, r := range o.Receipts {
 		out.Receipts = append(out.Receipts, &recfleetv1.Receipt{Segment: int32(r.Segment), ChunkCount: int32(r.Chunks), ChainEnd: r.ChainEnd[:]})
 	}

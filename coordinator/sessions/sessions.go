@@ -25,12 +25,8 @@ import (
 	"github.com/recfleet/recfleet/internal/object"
 )
 
-const (
-	// NextSync is when an agent is to call again.
-	NextSync = 2 * time.Second
-	// receiptsAtOnce bounds the segments that one Sync looks at; an agent with more of them repeats the rest.
-	receiptsAtOnce = 8
-)
+// receiptsAtOnce bounds the segments that one Sync looks at; an agent with more of them repeats the rest.
+const receiptsAtOnce = 8
 
 var (
 	// ErrNoSpace says that a new session is refused because the server's disk is nearly full.
@@ -56,6 +52,7 @@ type Settings struct {
 	SegmentLength time.Duration
 	SegmentBytes  int64
 	Template      object.Template
+	SyncEvery     time.Duration // how often agents are to call
 }
 
 // Config is what Sessions needs.
@@ -214,6 +211,7 @@ type Orders struct {
 	Stop         string        // the reason; empty where the agent is to go on
 	Bus          *bus.Grant
 	Acknowledged int64
+	NextSync     time.Duration
 }
 
 // Sync notes that the agent lives and returns its orders. Idempotent. catalog.ErrEnded where the agent was given up for
@@ -235,7 +233,7 @@ func (s *Sessions) Sync(ctx context.Context, id string, b Beat) (Orders, error) 
 			return Orders{}, err
 		}
 	}
-	orders := Orders{Missing: map[int][]int{}, Acknowledged: session.LastEvent}
+	orders := Orders{Missing: map[int][]int{}, Acknowledged: session.LastEvent, NextSync: s.cfg.Settings.SyncEvery}
 	if session.State.Capturing() {
 		orders.Stop = session.StopReason
 	}
