@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -28,7 +29,16 @@ func (a *app) createEnrollment() *cobra.Command {
 		file    string
 	)
 	c := &cobra.Command{
-		Use: "create", Short: "Make an enrollment and show its token once", Args: noArgs,
+		Use: "create", Short: "Make an enrollment and show its token once",
+		Args: func(c *cobra.Command, args []string) error {
+			if err := noArgs(c, args); err != nil {
+				return err
+			}
+			if expires <= 0 {
+				return usageError{errors.New("--expires: is needed, and is above 0, as 720h")}
+			}
+			return nil
+		},
 		Long: "Make an enrollment and show its token, once: of it only a hash is kept. Agents whose configuration has it join by\n" +
 			"themselves when they start, each with a key of its own, and may record for the stacks and fleets that are named here and\n" +
 			"for no others. In a name * stands for any text; --stack '*' is any stack, and none at all.\n" +
@@ -68,7 +78,6 @@ func (a *app) createEnrollment() *cobra.Command {
 	f.StringVar(&aws.Account, "aws-account", "", "`NUMBER` of the AWS account whose identities join in place of a token")
 	f.StringVar(&aws.Arn, "aws-arn", "", "`ARN` of those identities as STS tells it, as arn:aws:sts::123456789012:assumed-role/ROLE/*")
 	f.StringVar(&file, "agent-file", "", "`FILE` to write the configuration of agents to, with address, authority and token")
-	_ = c.MarkFlagRequired("expires")
 	return c
 }
 

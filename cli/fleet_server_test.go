@@ -20,6 +20,7 @@ type fleet struct {
 	recfleetv1.UnimplementedFleetServiceServer
 	recfleetv1.UnimplementedAuditServiceServer
 	recfleetv1.UnimplementedPolicyServiceServer
+	recfleetv1.UnimplementedEnrollmentServiceServer
 
 	jobs     []*recfleetv1.Job
 	encoders []*recfleetv1.Encoder
@@ -45,6 +46,7 @@ func (s *service) register(server *grpc.Server) {
 	recfleetv1.RegisterFleetServiceServer(server, s)
 	recfleetv1.RegisterAuditServiceServer(server, s)
 	recfleetv1.RegisterPolicyServiceServer(server, s)
+	recfleetv1.RegisterEnrollmentServiceServer(server, s)
 	at := func(d time.Duration) *timestamppb.Timestamp { return timestamppb.New(began.Add(d)) }
 	s.jobs = []*recfleetv1.Job{
 		{
