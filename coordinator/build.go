@@ -3,7 +3,6 @@ package coordinator
 import (
 	"context"
 	"crypto/ed25519"
-	"crypto/tls"
 	"fmt"
 	"net/http"
 	"time"
@@ -24,42 +23,37 @@ import (
 	"github.com/recfleet/recfleet/coordinator/ingest"
 	"github.com/recfleet/recfleet/coordinator/jobs"
 	"github.com/recfleet/recfleet/coordinator/oidc"
-	"github.com/recfleet/recfleet/coordinator/ops/health"
 	opsmetrics "github.com/recfleet/recfleet/coordinator/ops/metrics"
 	"github.com/recfleet/recfleet/coordinator/purge"
 	"github.com/recfleet/recfleet/coordinator/refusals"
 	"github.com/recfleet/recfleet/coordinator/retention"
 	"github.com/recfleet/recfleet/coordinator/sessions"
 	"github.com/recfleet/recfleet/coordinator/watch"
-	"github.com/recfleet/recfleet/coordinator/web"
-	"github.com/recfleet/recfleet/internal/object"
 )
 
 // parts are what runs.
 type parts struct {
-	board  *jobs.Board
-	watch  *watch.Watch
-	finish *finish.Finish
-	purge  *purge.Purge
-
-	retention *retention.Retention
-
-	appstream *appstream.Watch // nil without a policy
-	beats     *beats.Beats
-	enroll    *enroll.Enroll
-	tidy      duty.Duty
-	digest    *digest.Digest
-	sweep     duty.Duty
-	singles   func(name string) duty.Single
-
-	ops    ops
-	server *grpc.Server
-	page   http.Handler
-
+	control  *access.Control
 	provider *oidc.Provider // nil where people sign in with tokens only
-
 	refusals *refusals.Book
+	enroll   *enroll.Enroll
 
+	custody   *ingest.Ingest
+	board     *jobs.Board
+	beats     *beats.Beats
+	watch     *watch.Watch
+	appstream *appstream.Watch // nil without a policy
+
+	finish      *finish.Finish
+	purge       *purge.Purge
+	retention   *retention.Retention
+	digest      *digest.Digest
+	tidy, sweep duty.Duty
+	singles     func(name string) duty.Single
+
+	ops     ops
+	server  *grpc.Server
+	page    http.Handler
 	closing chan struct{} // to be closed when calls that have no end are to end
 }
 
@@ -117,44 +111,37 @@ func (c Config) beat() time.Duration {
 	return min(max(min(c.Patience, c.GiveUp)/beatShare, minBeats), maxBeats)
 }
 
-// build makes the parts and ties them together; it starts nothing.
-func (c Config) build(ctx context.Context, store *catalog.Catalog, key ed25519.PrivateKey) (p *parts, err error) {
-	p = &parts{}
-	authenticators := []access.Authenticator{access.Local(c.Tokens), access.Made(store, c.Access.Current, time.Now)}
-	var signIn web.SignIn
-	provider, err := c.provider()
-	if err != nil {
+// build makes the parts and ties them together; it starts nothing. Where it fails, the parts that it returns are to be closed.
+func (c Config) build(ctx context.Context, store *catalog.Catalog, key ed25519.PrivateKey) (*parts, error) {
+	p := &parts{closing: make(chan struct{})}
+	if err := p.buildAccess(c, store); err != nil {
 		return p, err
 	}
-	if provider != nil {
-		p.provider, signIn = provider, provider
-		authenticators = append(authenticators, provider)
-	}
-	control := access.New(store, authenticators...)
-	control.DemandReasons(c.Access.Current)
-	p.refusals = refusals.New(store, time.Now, c.Logger.Named("refusals"))
-	control.Report(p.refusals)
-	p.closing = make(chan struct{})
-	wishes := &wishing{Catalog: store}
-	view := web.Config{Sessions: wishes, Objects: c.Store, Access: control, SignIn: signIn, Audit: store, Logger: c.Logger.Named("web")}
-	if links := object.LinksOf(c.Store); links != nil {
-		if view.LinksOrigin, err = links.Origin(ctx); err != nil {
-			return p, err
-		}
-		view.Links = links
-	}
-	page, err := web.New(view)
-	if err == nil {
-		err = control.CoversRoutes(append(page.Routes(), health.Routes()...))
-	}
-	if err != nil {
+	p.buildDuties(c, store, key)
+	if err := p.buildPage(ctx, c, store); err != nil {
 		return p, fmt.Errorf("make page: %w", err)
 	}
-	p.page = page
+	p.ops = c.buildOps(store, p.turned)
+	if p.appstream != nil {
+		p.ops.registry.MustRegister(opsmetrics.Platform(p.appstream.State))
+	}
+	return p, p.buildServer(c, store, key)
+}
+
+// close gives back what the parts hold beside what they run.
+func (p *parts) close() {
+	if p.refusals != nil {
+		p.refusals.Close()
+	}
+	if p.provider != nil {
+		p.provider.Close()
+	}
+}
+
+// buildDuties makes what leads sessions without being asked.
+func (p *parts) buildDuties(c Config, store *catalog.Catalog, key ed25519.PrivateKey) {
 	p.finish = finish.New(store, c.Broker, c.Store, key, c.Logger.Named("finish"))
-	p.digest = digest.New(digest.Config{
-		Catalog: store, Archive: c.Store, Key: key, Logger: c.Logger.Named("digest"), Now: c.Now,
-	})
+	p.digest = digest.New(digest.Config{Catalog: store, Archive: c.Store, Key: key, Logger: c.Logger.Named("digest"), Now: c.Now})
 	p.purge = purge.New(store, c.Broker, c.Logger.Named("purge"))
 	p.retention = retention.New(store, c.Store, c.Broker, c.Logger.Named("retention"))
 	p.board = jobs.New(jobs.Config{
@@ -164,48 +151,40 @@ func (c Config) build(ctx context.Context, store *catalog.Catalog, key ed25519.P
 			p.finish.Due.Raise()
 		},
 	})
-	wishes.want = p.board.Want
-	custody := ingest.New(store, c.Broker, p.board.Announce, c.Logger.Named("ingest"))
+	p.custody = ingest.New(store, c.Broker, p.board.Announce, c.Logger.Named("ingest"))
 	p.watch = watch.New(watch.Config{
-		Catalog: store, Salvager: custody, Patience: c.Patience, GiveUp: c.GiveUp, Closed: p.finish.Due.Raise, Logger: c.Logger.Named("watch"),
+		Catalog: store, Salvager: p.custody, Patience: c.Patience, GiveUp: c.GiveUp, Closed: p.finish.Due.Raise, Logger: c.Logger.Named("watch"),
 	})
 	p.tidy = duty.Duty{Every: tidyEvery, Step: store.Tidy, Logger: c.Logger.Named("tidy")}
 	p.sweep = duty.Duty{Every: sweepEvery, Step: c.sweep, Logger: c.Logger.Named("sweep")}
 	p.singles = func(name string) duty.Single {
 		return duty.Single{Name: name, Holder: c.Name, Leases: store, Lasts: c.DutyLease, Logger: c.Logger.Named("duty")}
 	}
-	p.beats = beats.New(beats.Config{
-		Catalog: store, Watch: watchers{p}, Self: c.Name, Every: c.beat(), Logger: c.Logger.Named("beats"),
-	})
+	p.beats = beats.New(beats.Config{Catalog: store, Watch: watchers{p}, Self: c.Name, Every: c.beat(), Logger: c.Logger.Named("beats")})
 	if c.Policy != nil {
 		p.appstream = appstream.New(appstream.Config{
 			Catalog: store, Policy: c.Policy.Current, Dial: appstream.Dial, Logger: c.Logger.Named("appstream"),
 		})
 	}
-	p.ops = c.buildOps(store, p.turned)
-	if p.appstream != nil {
-		p.ops.registry.MustRegister(opsmetrics.Platform(p.appstream.State))
-	}
-	if p.enroll, err = enroll.New(enroll.Config{
-		Catalog: store, Authority: c.Authority, Bus: c.Broker, AWS: enroll.NewSTS(&http.Transport{
-			TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}, TLSHandshakeTimeout: checkTimeout, DisableKeepAlives: true,
-		}), Logger: c.Logger.Named("enroll"),
-	}); err != nil {
-		return p, err
-	}
-	control.TrustCertificates(p.enroll)
-	p.server, err = api.NewServer(api.Config{
-		Enroll: p.enroll,
-		Health: p.ops.status, Calls: p.ops.calls,
-		Catalog: store, Board: p.board, Grants: c.Broker, Store: c.Store, Location: c.Location, Access: control, Book: c.Access.Current, SignIn: c.signIn(provider),
-		Credentials: front.Credentials(), Encode: c.Encode, Lease: c.Lease, Logger: c.Logger.Named("api"),
-		PublicKey: key.Public().(ed25519.PublicKey), Heads: p.digest.Heads, Deleted: p.retention.Due.Raise, Closing: p.closing, Heard: p.beats.Synced,
-		Sessions: sessions.New(sessions.Config{
-			Catalog: store, Bus: c.Broker, Ingest: custody, Space: c.space, Policy: c.Policy.Current, Seen: p.beats.Seen, Ended: p.finish.Due.Raise,
-			Allowed: p.enroll.Allows, Granting: p.enroll.Granting,
-			Settings: sessions.Settings{FrameRate: c.FrameRate, SegmentLength: c.SegmentLength, SegmentBytes: c.SegmentBytes, Template: c.Location.Template, SyncEvery: c.beat()},
-			Logger:   c.Logger.Named("sessions"),
-		}),
+}
+
+// buildServer makes what answers agents, encoders and people.
+func (p *parts) buildServer(c Config, store *catalog.Catalog, key ed25519.PrivateKey) (err error) {
+	leading := sessions.New(sessions.Config{
+		Catalog: store, Bus: c.Broker, Ingest: p.custody, Space: c.space, Policy: c.Policy.Current, Seen: p.beats.Seen, Ended: p.finish.Due.Raise,
+		Allowed: p.enroll.Allows, Granting: p.enroll.Granting,
+		Settings: sessions.Settings{
+			FrameRate: c.FrameRate, SegmentLength: c.SegmentLength, SegmentBytes: c.SegmentBytes, Template: c.Location.Template, SyncEvery: c.beat(),
+		},
+		Logger: c.Logger.Named("sessions"),
 	})
-	return p, err
+	p.server, err = api.NewServer(api.Config{
+		Catalog: store, Store: c.Store, Location: c.Location, Grants: c.Broker,
+		Sessions: leading, Board: p.board, Enroll: p.enroll, Heard: p.beats.Synced, Deleted: p.retention.Due.Raise,
+		Access: p.control, Book: c.Access.Current, SignIn: c.signIn(p.provider), Credentials: front.Credentials(),
+		Encode: c.Encode, Lease: c.Lease,
+		PublicKey: key.Public().(ed25519.PublicKey), Heads: p.digest.Heads,
+		Health: p.ops.status, Calls: p.ops.calls, Closing: p.closing, Logger: c.Logger.Named("api"),
+	})
+	return err
 }

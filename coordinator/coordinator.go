@@ -1,10 +1,12 @@
 // Package coordinator leads recordings: it answers agents, encoders and people, keeps the catalog, and does the duties
-// that nobody asks for.
+// that nobody asks for, each in one coordinator of those that share a catalog.
 //
 //	agents ----> api ---> sessions --> ingest --+
 //	people --> api, web -> catalog <------------+--> jobs <-- api <-- encoders
 //	                        ^
-//	   watch (lost agents), finish (sessions), purge (chunks), jobs (leases)
+//	   for agents: watch and beats (lost ones), appstream (users without a recording), enroll (their keys)
+//	   for sessions: jobs (leases), finish, purge (chunks), retention
+//	   for evidence: refusals, digest
 //
 // Run wires the packages below this one and runs them; none of them knows Run. What comes in is a Config with everything
 // opened that others share: the bus, the archive, a listener. What always holds: what was promised to an agent or an
@@ -194,20 +196,18 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	p, err := cfg.build(ctx, store, key)
-	if p != nil && p.provider != nil {
-		defer p.provider.Close()
-	}
+	defer p.close()
 	if err != nil {
 		return err
 	}
 
-	defer p.refusals.Close()
 	group, running := errgroup.WithContext(ctx)
 	for _, run := range []func(context.Context) error{p.board.Run, p.beats.Run, p.enroll.Run, p.refusals.Run} {
 		group.Go(func() error { return run(running) })
 	}
 	for name, run := range map[string]func(context.Context) error{
-		"watch": p.watching, "finish": p.finish.Run, "purge": p.purge.Run, "rescue": p.board.Rescue, "retention": p.retention.Run, "tidy": p.tidy.Run, "digest": p.digest.Run, "sweep": p.sweep.Run,
+		"watch": p.watching, "finish": p.finish.Run, "purge": p.purge.Run, "rescue": p.board.Rescue, "retention": p.retention.Run,
+		"tidy": p.tidy.Run, "digest": p.digest.Run, "sweep": p.sweep.Run,
 	} {
 		group.Go(func() error { return p.singles(name).Run(running, run) })
 	}
@@ -230,7 +230,8 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	})
 	group.Go(func() error {
 		return front.Serve(running, front.Config{
-			Listener: cfg.Listener, TLS: cfg.TLS, Machines: cfg.Authority.Pool(), GRPC: p.server, Web: p.ops.health.Handler(false, p.page), Ready: func() { close(serving) }, Logger: cfg.Logger.Named("front"),
+			Listener: cfg.Listener, TLS: cfg.TLS, Machines: cfg.Authority.Pool(), GRPC: p.server, Web: p.ops.health.Handler(false, p.page),
+			Ready: func() { close(serving) }, Logger: cfg.Logger.Named("front"),
 		})
 	})
 	return group.Wait()
