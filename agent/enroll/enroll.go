@@ -11,7 +11,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -54,6 +53,7 @@ type Config struct {
 // certain that there will be none.
 type Link struct {
 	cfg   Config
+	clock clock
 	key   key
 	ready chan struct{} // closed once there was a certificate, or err is set
 	once  sync.Once
@@ -72,7 +72,7 @@ func Open(cfg Config) (*Link, error) {
 	if why != "" {
 		cfg.Logger.Info("agent key made", "reason", why)
 	}
-	return &Link{cfg: cfg, key: k, ready: make(chan struct{})}, nil
+	return &Link{cfg: cfg, clock: realClock(), key: k, ready: make(chan struct{})}, nil
 }
 
 // Invoke makes a call.
@@ -135,7 +135,7 @@ func (l *Link) Run(ctx context.Context) {
 		case err == nil:
 			backoff = minBackoff
 			l.settle(nil)
-			if !pause(ctx, life*2/3) {
+			if !l.clock.pause(ctx, life*2/3) {
 				return
 			}
 			continue
@@ -146,7 +146,7 @@ func (l *Link) Run(ctx context.Context) {
 		default:
 			l.cfg.Logger.Warn("agent is not enrolled", "error", err)
 		}
-		if !pause(ctx, backoff) {
+		if !l.clock.pause(ctx, backoff) {
 			return
 		}
 		backoff = min(2*backoff, maxBackoff)
@@ -180,7 +180,7 @@ func (l *Link) show(ctx context.Context, der []byte, draining *sync.WaitGroup) e
 		return nil
 	}
 	draining.Go(func() {
-		pause(ctx, drainTime)
+		wait(ctx, drainTime)
 		_ = old.Close()
 	})
 	return nil
@@ -196,7 +196,7 @@ func (l *Link) certificate(ctx context.Context, client recfleetv1.EnrollmentServ
 	if l.key.agent != "" {
 		der, life, err = l.renew(ctx, client)
 		if status.Code(err) != codes.NotFound {
-			return der, life, final(err)
+			return der, life, l.final(err)
 		}
 		// The coordinator has forgotten this agent, as after a restored backup.
 		l.cfg.Logger.Warn("agent is not known any more", "agent_id", l.key.agent)
@@ -205,7 +205,7 @@ func (l *Link) certificate(ctx context.Context, client recfleetv1.EnrollmentServ
 		}
 	}
 	der, life, err = l.enroll(ctx, client)
-	return der, life, final(err)
+	return der, life, l.final(err)
 }
 
 func (l *Link) enroll(ctx context.Context, client recfleetv1.EnrollmentServiceClient) ([]byte, time.Duration, error) {
@@ -247,23 +247,15 @@ func (l *Link) renew(ctx context.Context, client recfleetv1.EnrollmentServiceCli
 	return answer.GetCertificate(), answer.GetLifetime().AsDuration(), nil
 }
 
-func final(err error) error {
-	switch status.Code(err) {
-	case codes.PermissionDenied, codes.InvalidArgument, codes.Unimplemented:
+// final tells what asking again will not change, and says what will.
+func (l *Link) final(err error) error {
+	switch code := status.Code(err); {
+	case code == codes.PermissionDenied && l.key.agent != "":
+		return fmt.Errorf("%w: %w; to have this machine join anew remove %s and start the agent with the token of an open enrollment", errFinal, err, l.key.path)
+	case code == codes.PermissionDenied:
+		return fmt.Errorf("%w: %w; start the agent with the token of an open enrollment", errFinal, err)
+	case code == codes.InvalidArgument, code == codes.Unimplemented:
 		return fmt.Errorf("%w: %w", errFinal, err)
 	}
 	return err
-}
-
-// pause waits, a sixth less or more: agents that were started together do not come back together. It reports whether ctx is still
-// not done.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d - d/6 + rand.N(max(d/3, 1)))
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
 }
