@@ -13,8 +13,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/recfleet/recfleet/cli/when"
 	"github.com/recfleet/recfleet/internal/chunk"
+	"github.com/recfleet/recfleet/internal/when"
 )
 
 // Bounds of what the coordinator takes, in bytes.

@@ -9,7 +9,7 @@ import (
 	"github.com/rivo/uniseg"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/recfleet/recfleet/cli/when"
+	"github.com/recfleet/recfleet/internal/when"
 )
 
 type timestamp = timestamppb.Timestamp

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 	"unicode"
@@ -15,8 +14,6 @@ import (
 	"github.com/recfleet/recfleet/coordinator/catalog"
 	"github.com/recfleet/recfleet/internal/chunk"
 )
-
-const listSize = 50
 
 type bufferedPage struct{ bytes.Buffer }
 
@@ -60,54 +57,6 @@ func (p *page) login(w http.ResponseWriter, r *http.Request) {
 func (p *page) logout(w http.ResponseWriter, r *http.Request) {
 	p.visitor.dismiss(w, r)
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
-}
-
-type listView struct {
-	SignedIn bool
-	Title    string
-	Filter   catalog.Filter
-	Sessions []catalog.Session
-	Next     string
-}
-
-func (p *page) list(w http.ResponseWriter, r *http.Request) {
-	query := r.URL.Query()
-	filter := catalog.Filter{User: query.Get("user"), Stack: query.Get("stack"), Fleet: query.Get("fleet"), Instance: query.Get("instance"),
-		Scope: access.Visible(r.Context())}
-	if err := checkList(query); err != nil {
-		p.failWith(w, r, http.StatusBadRequest, err.Error())
-		return
-	}
-	sessions, next, err := p.cfg.Sessions.ListSessions(r.Context(), filter, listSize, query.Get("page"))
-	var wrong *catalog.FilterError
-	switch {
-	case errors.Is(err, catalog.ErrPageToken):
-		p.failWith(w, r, http.StatusBadRequest, "page: was not made for this list")
-	case errors.As(err, &wrong):
-		p.failWith(w, r, http.StatusBadRequest, wrong.Error())
-	case err != nil:
-		p.cfg.Logger.Error("sessions were not listed", "error", err)
-		p.fail(w, r, http.StatusInternalServerError)
-	default:
-		p.show(w, r, http.StatusOK, "list", listView{true, "Recordings", filter, sessions, next})
-	}
-}
-
-// Bounds of what a list is asked for with, in bytes.
-const maxName, maxPageToken = 256, 512
-
-// checkList is a *catalog.FilterError where a field of the query cannot be.
-func checkList(query url.Values) error {
-	for _, field := range []string{"user", "stack", "fleet", "instance", "page"} {
-		limit := maxName
-		if field == "page" {
-			limit = maxPageToken
-		}
-		if err := checkField(field, query[field], limit); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // checkField is a *catalog.FilterError where a field's values are more than one, too long, or no text.

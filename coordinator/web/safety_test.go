@@ -100,6 +100,8 @@ func TestAFilterThatCannotBeIsNamed(t *testing.T) {
 	for query, want := range map[string]string{
 		"user=%00": "user: holds control characters", "stack=%ff": "stack: is not UTF-8", "fleet=a%0Ab": "fleet: holds control characters",
 		"instance=" + strings.Repeat("a", 257): "instance: is 257 bytes long, at most 256", "user=a&user=b": "user: is given more than once",
+		"text=a%0Ab": "text: holds control characters", "text=" + strings.Repeat("a", 257): "text: is 257 bytes long", "active=soon": "active: is no time",
+		"active=1066-10-14": "active: is not in the years", "state=lost": "state: is none that sessions have",
 		"page=x": "page: was not made for this list", "page=" + strings.Repeat("a", 600): "page: is 600 bytes long",
 	} {
 		answer, body := get(t, browser, base+"/?"+query)

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/recfleet/recfleet/cli/when"
+	"github.com/recfleet/recfleet/internal/when"
 )
 
 // berlin has summer time: +02:00 in September, and no 02:30 on 2026-03-29.
