@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -43,6 +44,9 @@ func main() {
 	flag.StringVar(&cfg.only, "only", "", "ask only questions whose name holds `TEXT`")
 	flag.Parse()
 	cfg.engines = strings.Split(engines, ",")
+	if !slices.ContainsFunc(questions(), func(q question) bool { return strings.Contains(q.name, cfg.only) }) {
+		log.Fatalf("-only %q: no question's name holds it", cfg.only)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	if err := run(ctx, cfg); err != nil {
