@@ -49,21 +49,10 @@ Keep them, and now and then the last digest's SHA-256, where nobody can change t
 				return usageError{err}
 			}
 			cfg.Settled = settled
-			r, err := a.walkArchive(c.Context(), location, cfg)
-			if err != nil {
-				return err
-			}
-			if err := a.print(r, func(t *tables) { custodyTable(t, r) }); err != nil {
-				return err
-			}
-			if r.Verified {
-				return nil
-			}
-			more := ""
-			if n := len(r.Problems); n > 1 {
-				more = fmt.Sprintf(" (and %d more problems)", n-1)
-			}
-			return fmt.Errorf("the archive is not verified: %w%s", r.Problems[0], more)
+			return a.judgeArchive(c.Context(), location, "the archive", func(ctx context.Context, store custody.Archive, progress func(done, whole int64)) (custody.Report, error) {
+				cfg.Progress = progress
+				return custody.Verify(ctx, store, cfg)
+			})
 		},
 	}
 	a.outputFlags(c)
@@ -116,21 +105,30 @@ func custodyConfig(at, keys, until string, pinned []string, now time.Time) (cfg 
 	return cfg, location, nil
 }
 
-// walkArchive opens the archive and verifies it.
-func (a *app) walkArchive(ctx context.Context, location object.Location, cfg custody.Config) (custody.Report, error) {
+// judgeArchive opens the archive, verifies it or a part of it, and prints what was found. Problems are an error.
+func (a *app) judgeArchive(ctx context.Context, location object.Location, what string, judge func(context.Context, custody.Archive, func(done, whole int64)) (custody.Report, error)) error {
 	store, err := object.Open(ctx, location, object.Config{ReadOnly: true})
 	if err != nil {
-		return custody.Report{}, unreachable{err}
+		return unreachable{err}
 	}
 	defer func() { _ = store.Close() }()
 	bar := a.parts("verify")
-	defer bar.Close()
-	cfg.Progress = bar.set
-	r, err := custody.Verify(ctx, store, cfg)
-	if errors.Is(err, object.ErrUnavailable) {
-		err = unreachable{err}
+	r, err := judge(ctx, store, bar.set)
+	bar.Close()
+	switch {
+	case errors.Is(err, object.ErrUnavailable):
+		return unreachable{err}
+	case err != nil:
+		return err
 	}
-	return r, err
+	if err := a.print(r, func(t *tables) { custodyTable(t, r) }); err != nil || r.Verified {
+		return err
+	}
+	more := ""
+	if n := len(r.Problems); n > 1 {
+		more = fmt.Sprintf(" (and %d more problems)", n-1)
+	}
+	return fmt.Errorf("%s is not verified: %w%s", what, r.Problems[0], more)
 }
 
 func custodyTable(t *tables, r custody.Report) {

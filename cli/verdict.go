@@ -9,10 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 
-	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
@@ -46,61 +44,6 @@ type objectVerdict struct {
 	Bytes   int64  `json:"bytes"`
 	SHA256  string `json:"sha256"` // as it was read
 	Intact  bool   `json:"intact"`
-}
-
-func (a *app) verifyRecordings() *cobra.Command {
-	var pin, reason string
-	c := &cobra.Command{
-		Use: "verify SESSION", Short: "Read all of a session's recordings and prove that nothing is missing or altered",
-		Long: `Read every mp4 of a session and its thumbnails to their end, keeping nothing, and check
-- each one's size and SHA-256 against the manifest and the catalog,
-- the manifest's signature, and with --public-key that it is of the key expected; where segments were encoded after the session
-  was over, those of the whole chain of manifests, and that each changes nothing but what it says,
-- that segments and epochs follow on each other and the hash chain runs through them,
-- that every second of the session is in an archived segment or in a gap with a cause.
-
-Whatever is wrong is named, and the exit code is 1. Gaps with a cause are listed; they are no failure. A segment that could
-not be encoded is such a gap (segment_quarantined). Without --public-key, and without manifest_key in the context, the
-signature only shows that the coordinator that answers has signed.`,
-		Args: one("SESSION", checkSession), ValidArgsFunction: first(a.completeSessions()),
-		RunE: a.connected(func(ctx context.Context, conn *grpc.ClientConn, args []string) error {
-			if pin == "" {
-				pin = a.target.profile.ManifestKey
-			}
-			want, err := pinned(pin)
-			if err != nil {
-				return err
-			}
-			v, err := a.verify(ctx, conn, args[0], want, reason)
-			if err != nil {
-				return err
-			}
-			if err := a.print(v, func(t *tables) { verdictTable(t, v) }); err != nil {
-				return err
-			}
-			return v.failure()
-		}),
-	}
-	a.outputFlags(c)
-	textVar(c.Flags(), &reason, "reason", maxReason, "`TEXT` for the audit log")
-	c.Flags().StringVar(&pin, "public-key", "", "`FILE` with the public key that the manifest must be signed with, or its fingerprint")
-	return c
-}
-
-// pinned returns the fingerprint that is demanded; none where nothing is.
-func pinned(pin string) (string, error) {
-	if pin == "" || verify.IsFingerprint(pin) {
-		return pin, nil
-	}
-	raw, err := os.ReadFile(pin)
-	if err != nil {
-		return "", usageError{fmt.Errorf("--public-key: %s is no fingerprint (SHA256: and 64 digits) and cannot be read: %w", quote(pin), errors.Unwrap(err))}
-	}
-	key, err := verify.ParseKey(raw)
-	if err != nil {
-		return "", usageError{fmt.Errorf("--public-key: %s: %w", pin, err)}
-	}
-	return verify.Fingerprint(key), nil
 }
 
 // failure returns the problems as an error.

@@ -117,18 +117,27 @@ type walk struct {
 // maxDocument bounds what is held in memory of one object.
 const maxDocument = 256 << 20
 
-// Verify reads the whole archive. The error is for what keeps it from judging: the archive cannot be reached.
-func Verify(ctx context.Context, a Archive, cfg Config) (Report, error) {
+// begin lists the archive.
+func begin(ctx context.Context, a Archive, cfg Config) (*walk, error) {
 	w := &walk{ctx: ctx, archive: a, cfg: cfg, there: map[string]object.Info{}, seen: map[string]bool{}, sums: map[string]string{}}
 	w.report.Problems, w.report.Notes = []Problem{}, []Problem{}
 	for info, err := range a.List(ctx, "") {
 		if err != nil {
-			return w.report, fmt.Errorf("list archive: %w", err)
+			return w, fmt.Errorf("list archive: %w", err)
 		}
 		w.there[info.Key] = info
-		w.whole += info.Bytes
 	}
 	w.keys = sorted(w.there)
+	return w, nil
+}
+
+// Verify reads the whole archive. The error is for what keeps it from judging: the archive cannot be reached.
+func Verify(ctx context.Context, a Archive, cfg Config) (Report, error) {
+	w, err := begin(ctx, a, cfg)
+	if err != nil {
+		return w.report, err
+	}
+	w.expect("")
 	told, err := w.days()
 	if err != nil {
 		return w.report, err
@@ -154,6 +163,13 @@ func (w *walk) note(kind Kind, session, key, format string, args ...any) {
 		return
 	}
 	w.report.Notes = append(w.report.Notes, Problem{kind, session, key, fmt.Sprintf(format, args...)})
+}
+
+// expect adds what lies under a prefix to what is to be read.
+func (w *walk) expect(prefix string) {
+	for _, key := range w.under(prefix) {
+		w.whole += w.there[key].Bytes
+	}
 }
 
 // under are the keys that begin with a prefix, in order.

@@ -200,36 +200,12 @@ func (w *walk) rest(folder string) (keys []string) {
 // strangers judges what no digest speaks of: sessions that were closed since the last one, sessions that go on, and what was put
 // there by somebody else.
 func (w *walk) strangers(t told) error {
-	var manifests []string
-	for _, key := range w.rest("") {
-		if path.Base(key) == manifest.Name && !strings.HasPrefix(key, evidence.Folder) {
-			manifests = append(manifests, key)
-		}
-	}
-	for _, key := range manifests {
+	for _, key := range w.untold() {
 		raw, err := w.document(key)
 		if err != nil {
 			return err
 		}
-		folder := strings.TrimSuffix(key, manifest.Name)
-		signed, err := w.signed(raw, folder+manifest.SignatureName)
-		if err != nil {
-			return err
-		}
-		m, parseErr := manifest.Parse(raw)
-		switch {
-		case !signed || parseErr != nil:
-			w.problem(Added, "", key, "%s is no session's that was recorded here: it is not signed with any of the keys", key)
-			w.account(folder)
-			continue
-		case known(t, m.Session.ID):
-			w.problem(Added, m.Session.ID, key, "%s is a second folder of a session", key)
-			w.account(folder)
-			continue
-		}
-		w.note(Added, m.Session.ID, key, "the session is in no digest; one that was closed after the last will be in the next")
-		w.report.Sessions++
-		if err := w.session(m.Session.ID, folder, evidence.File{Key: key}, "", t.amended[m.Session.ID]); err != nil {
+		if err := w.stranger(t, key, raw); err != nil {
 			return err
 		}
 	}
@@ -251,6 +227,39 @@ func (w *walk) strangers(t told) error {
 		w.note(Added, "", folder, "%s holds %d mp4s and thumbnails of a session without a manifest: it goes on, or never ended", folder, folders[folder])
 	}
 	return nil
+}
+
+// untold are the manifests of which no digest speaks, in order.
+func (w *walk) untold() (found []string) {
+	for _, key := range w.rest("") {
+		if path.Base(key) == manifest.Name && !strings.HasPrefix(key, evidence.Folder) {
+			found = append(found, key)
+		}
+	}
+	return found
+}
+
+// stranger judges a manifest of which no digest speaks, and what lies beside it.
+func (w *walk) stranger(t told, key string, raw []byte) error {
+	folder := strings.TrimSuffix(key, manifest.Name)
+	signed, err := w.signed(raw, folder+manifest.SignatureName)
+	if err != nil {
+		return err
+	}
+	m, parseErr := manifest.Parse(raw)
+	switch {
+	case !signed || parseErr != nil:
+		w.problem(Added, "", key, "%s is no session's that was recorded here: it is not signed with any of the keys", key)
+		w.account(folder)
+		return nil
+	case known(t, m.Session.ID):
+		w.problem(Added, m.Session.ID, key, "%s is a second folder of a session", key)
+		w.account(folder)
+		return nil
+	}
+	w.note(Added, m.Session.ID, key, "the session is in no digest; one that was closed after the last will be in the next")
+	w.report.Sessions++
+	return w.session(m.Session.ID, folder, evidence.File{Key: key}, "", t.amended[m.Session.ID])
 }
 
 // upcoming reports whether a file is one that is written before its day's digest.
