@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"net"
@@ -43,6 +44,7 @@ type coordinator struct {
 
 // told is what agents said of a session.
 type told struct {
+	number   int // in the order in which they were started
 	start    *recfleetv1.StartSessionRequest
 	events   []*recfleetv1.Event
 	receipts int
@@ -124,7 +126,9 @@ func (c *coordinator) all() []told {
 	for _, s := range c.sessions {
 		out = append(out, *s)
 	}
-	slices.SortFunc(out, func(a, b told) int { return a.start.GetStartTime().AsTime().Compare(b.start.GetStartTime().AsTime()) })
+	slices.SortFunc(out, func(a, b told) int { // what continues a session of which nothing came may begin when that did
+		return cmp.Or(a.start.GetStartTime().AsTime().Compare(b.start.GetStartTime().AsTime()), a.number-b.number)
+	})
 	return out
 }
 
@@ -144,7 +148,7 @@ func (c *coordinator) StartSession(ctx context.Context, q *recfleetv1.StartSessi
 		return nil, status.Error(codes.FailedPrecondition, c.refuse)
 	}
 	if c.sessions[id] == nil {
-		c.sessions[id] = &told{start: q}
+		c.sessions[id] = &told{number: len(c.sessions), start: q}
 	}
 	if err := c.broker.CreateSession(ctx, id, 0); err != nil {
 		return nil, err

@@ -246,12 +246,12 @@ func (w *walk) stranger(t told, key string, raw []byte) error {
 	if err != nil {
 		return err
 	}
-	m, parseErr := manifest.Parse(raw)
+	m, malformed := manifest.Parse(raw)
 	switch {
-	case !signed || parseErr != nil:
+	case !signed, malformed != nil:
 		w.problem(Added, "", key, "%s is no session's that was recorded here: it is not signed with any of the keys", key)
 		w.account(folder)
-		return nil
+		return nil //nolint:nilerr // a malformed manifest is a finding
 	case known(t, m.Session.ID):
 		w.problem(Added, m.Session.ID, key, "%s is a second folder of a session", key)
 		w.account(folder)
