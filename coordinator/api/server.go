@@ -24,6 +24,7 @@ import (
 
 	"github.com/recfleet/recfleet/coordinator/access"
 	"github.com/recfleet/recfleet/coordinator/catalog"
+	"github.com/recfleet/recfleet/coordinator/decode"
 	"github.com/recfleet/recfleet/coordinator/enroll"
 	"github.com/recfleet/recfleet/coordinator/jobs"
 	"github.com/recfleet/recfleet/coordinator/sessions"
@@ -111,7 +112,7 @@ type Config struct {
 // access.ErrUndeclared where a method has no declared right.
 func NewServer(cfg Config) (*grpc.Server, error) {
 	g := guard{logger: cfg.Logger}
-	var options []grpc.ServerOption
+	options := []grpc.ServerOption{grpc.ForceServerCodecV2(decode.Codec()), grpc.ChainStreamInterceptor(decode.Stream)}
 	if cfg.Calls != nil { // the first one named is the outermost
 		options = append(options, grpc.ChainUnaryInterceptor(cfg.Calls.Unary), grpc.ChainStreamInterceptor(cfg.Calls.Stream))
 	}
@@ -129,6 +130,7 @@ func NewServer(cfg Config) (*grpc.Server, error) {
 		// One for each agent that is being answered: what they are told is short.
 		grpc.WriteBufferSize(writeBuffer),
 	)...)
+	services := decode.Services{Server: s}
 	book := ledger{audit: cfg.Catalog, viewings: viewing.New(cfg.Catalog, time.Now)}
 	if cfg.Book == nil {
 		cfg.Book = func() *access.Book { return nil }
@@ -137,19 +139,19 @@ func NewServer(cfg Config) (*grpc.Server, error) {
 		catalog: cfg.Catalog, sessions: cfg.Sessions, location: cfg.Location, ledger: book, logger: cfg.Logger, deleted: cfg.Deleted, closing: cfg.Closing,
 		book: cfg.Book,
 	}
-	recfleetv1.RegisterSessionServiceServer(s, people)
-	recfleetv1.RegisterApprovalServiceServer(s, &approvalService{sessions: people})
-	recfleetv1.RegisterRecordingServiceServer(s, &recordingService{
+	recfleetv1.RegisterSessionServiceServer(services, people)
+	recfleetv1.RegisterApprovalServiceServer(services, &approvalService{sessions: people})
+	recfleetv1.RegisterRecordingServiceServer(services, &recordingService{
 		catalog: cfg.Catalog, store: cfg.Store, location: cfg.Location, ledger: book, logger: cfg.Logger, publicKey: cfg.PublicKey, wanted: cfg.Board.Want,
 	})
-	recfleetv1.RegisterJobServiceServer(s, &jobService{catalog: cfg.Catalog, board: cfg.Board, ledger: book, logger: cfg.Logger})
-	recfleetv1.RegisterFleetServiceServer(s, &fleetService{catalog: cfg.Catalog, board: cfg.Board, ledger: book, logger: cfg.Logger})
-	recfleetv1.RegisterAuditServiceServer(s, &auditService{catalog: cfg.Catalog, heads: cfg.Heads})
-	recfleetv1.RegisterAccessServiceServer(s, &accessService{catalog: cfg.Catalog, book: cfg.Book, signIn: cfg.SignIn, ledger: book, logger: cfg.Logger})
-	recfleetv1.RegisterAgentServiceServer(s, &agentService{sessions: cfg.Sessions, owners: newOwners(cfg.Catalog), heard: cfg.Heard})
-	recfleetv1.RegisterEnrollmentServiceServer(s, &enrollmentService{enroll: cfg.Enroll, catalog: cfg.Catalog, ledger: book})
-	recfleetv1.RegisterEncoderServiceServer(s, &encoderService{board: cfg.Board, grants: cfg.Grants, settings: cfg.Encode, lease: cfg.Lease})
-	recfleetv1.RegisterPolicyServiceServer(s, &policyService{sessions: cfg.Sessions, encode: cfg.Encode})
+	recfleetv1.RegisterJobServiceServer(services, &jobService{catalog: cfg.Catalog, board: cfg.Board, ledger: book, logger: cfg.Logger})
+	recfleetv1.RegisterFleetServiceServer(services, &fleetService{catalog: cfg.Catalog, board: cfg.Board, ledger: book, logger: cfg.Logger})
+	recfleetv1.RegisterAuditServiceServer(services, &auditService{catalog: cfg.Catalog, heads: cfg.Heads})
+	recfleetv1.RegisterAccessServiceServer(services, &accessService{catalog: cfg.Catalog, book: cfg.Book, signIn: cfg.SignIn, ledger: book, logger: cfg.Logger})
+	recfleetv1.RegisterAgentServiceServer(services, &agentService{sessions: cfg.Sessions, owners: newOwners(cfg.Catalog), heard: cfg.Heard})
+	recfleetv1.RegisterEnrollmentServiceServer(services, &enrollmentService{enroll: cfg.Enroll, catalog: cfg.Catalog, ledger: book})
+	recfleetv1.RegisterEncoderServiceServer(services, &encoderService{board: cfg.Board, grants: cfg.Grants, settings: cfg.Encode, lease: cfg.Lease})
+	recfleetv1.RegisterPolicyServiceServer(services, &policyService{sessions: cfg.Sessions, encode: cfg.Encode})
 	if cfg.Health == nil {
 		cfg.Health = health.NewServer()
 	}
