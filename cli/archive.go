@@ -41,7 +41,8 @@ No coordinator is asked. Whatever is wrong is named with its kind, and the exit 
 that cannot be reached. Notes are what no digest can speak of yet: sessions that go on, or were closed since the last digest.
 --settled makes problems of them. Bucket credentials come from the AWS configuration; rights to list and read are enough.
 
-The keys are those that recctl recordings key printed, all of those that were ever in use, one after the other in one file.
+The keys are those that recctl recordings key printed, one after the other in one file. A key that one of them has signed as the
+one that follows (reccoordinator keys rotate) need not be there; one before must be.
 Keep them, and now and then the last digest's SHA-256, where nobody can change them who can change the archive.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, location, err := custodyConfig(at, keys, until, pinned, a.now())

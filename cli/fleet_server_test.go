@@ -226,7 +226,7 @@ func (s *service) TestPolicy(_ context.Context, r *recfleetv1.TestPolicyRequest)
 func (s *service) GetManifestKey(context.Context, *recfleetv1.GetManifestKeyRequest) (*recfleetv1.GetManifestKeyResponse, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return &recfleetv1.GetManifestKeyResponse{PublicKey: s.manifest.GetPublicKey()}, nil
+	return &recfleetv1.GetManifestKeyResponse{PublicKey: s.manifest.GetPublicKey(), Successions: s.manifest.GetSuccessions()}, nil
 }
 
 func (s *service) GetManifest(context.Context, *recfleetv1.GetManifestRequest) (*recfleetv1.GetManifestResponse, error) {

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/recfleet/recfleet/cli/verify"
+	"github.com/recfleet/recfleet/internal/evidence"
 	"github.com/recfleet/recfleet/internal/manifest"
 	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
 )
@@ -59,13 +60,13 @@ func (v *verdict) failure() error {
 }
 
 // verify judges a session. The error is for what kept it from judging.
-func (a *app) verify(ctx context.Context, conn *grpc.ClientConn, id, want, reason string) (*verdict, error) {
+func (a *app) verify(ctx context.Context, conn *grpc.ClientConn, id string, pins []string, reason string) (*verdict, error) {
 	s, err := a.session(ctx, conn, id)
 	if err != nil {
 		return nil, err
 	}
 	v := &verdict{
-		SessionID: id, State: stateName(s.GetState()), KeyPinned: want != "",
+		SessionID: id, State: stateName(s.GetState()), KeyPinned: len(pins) > 0,
 		Objects: []objectVerdict{}, Gaps: []manifest.Gap{}, Problems: []verify.Problem{},
 	}
 	switch {
@@ -85,11 +86,17 @@ func (a *app) verify(ctx context.Context, conn *grpc.ClientConn, id, want, reaso
 	case codes.NotFound:
 		unread = nil
 	}
-	m, problems := judgeManifest(answer, s, want)
+	keys, err := keysOf(answer, pins)
+	if err != nil {
+		return nil, err
+	}
+	m, problems := judgeManifest(answer, s, keys)
 	if unread != nil {
 		problems = []verify.Problem{{Kind: verify.Unreadable, Detail: fmt.Sprintf("the manifest cannot be read: %v", unread)}}
 	}
-	if key := answer.GetPublicKey(); len(key) > 0 {
+	if key := evidence.SignedBy(keys.Trusted(), answer.GetManifest(), answer.GetSignature()); key != nil {
+		v.KeyFingerprint = verify.Fingerprint(key)
+	} else if key := answer.GetPublicKey(); len(key) > 0 {
 		v.KeyFingerprint = verify.Fingerprint(key)
 	}
 	v.Addenda = len(answer.GetEarlier())
@@ -114,11 +121,28 @@ func final(s *recfleetv1.Session) bool {
 	return false
 }
 
+// keysOf returns the coordinator's keys as it tells them.
+func keysOf(answer interface {
+	GetPublicKey() []byte
+	GetSuccessions() [][]byte
+}, pins []string,
+) (verify.Keys, error) {
+	keys := verify.Keys{Present: answer.GetPublicKey(), Pinned: pins}
+	for _, raw := range answer.GetSuccessions() {
+		one, err := evidence.ParseSuccession(raw)
+		if err != nil {
+			return keys, fmt.Errorf("read the coordinator's keys: %w", err)
+		}
+		keys.Line = append(keys.Line, one)
+	}
+	return keys, nil
+}
+
 // judgeManifest returns the last manifest, as far as there is one, and what is wrong with it and those that it goes on from.
-func judgeManifest(answer *recfleetv1.GetManifestResponse, s *recfleetv1.Session, want string) (manifest.Manifest, []verify.Problem) {
+func judgeManifest(answer *recfleetv1.GetManifestResponse, s *recfleetv1.Session, keys verify.Keys) (manifest.Manifest, []verify.Problem) {
 	var chain verify.Manifests
 	for _, one := range append(answer.GetEarlier(), &recfleetv1.SignedManifest{Manifest: answer.GetManifest(), Signature: answer.GetSignature()}) {
-		chain.Add(one.GetManifest(), one.GetSignature(), answer.GetPublicKey(), want)
+		chain.Add(one.GetManifest(), one.GetSignature(), keys)
 	}
 	m, problems := chain.Last, chain.Problems
 	if m.Format == "" {

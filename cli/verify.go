@@ -25,7 +25,8 @@ func (a *app) verifyRecordings() *cobra.Command {
 - that every second of the session is in an archived segment or in a gap with a cause.
 
 Whatever is wrong is named, and the exit code is 1. Gaps with a cause are listed; they are no failure. A segment that could
-not be encoded is such a gap (segment_quarantined). Without --public-key, and without manifest_key in the context, the
+not be encoded is such a gap (segment_quarantined). A key that the key demanded has signed as the one that follows is as good
+as that one; one before it is not. Without --public-key, and without manifest_key in the context, the
 signature only shows that the coordinator that answers has signed.
 
 With --archive and --keys no coordinator is asked: what the daily digests say of the session, and its folder, are checked with
@@ -36,11 +37,11 @@ the public keys alone, as recctl archive verify does for all sessions.`,
 		if pin == "" {
 			pin = a.target.profile.ManifestKey
 		}
-		want, err := pinned(pin)
+		pins, err := pinned(pin)
 		if err != nil {
 			return err
 		}
-		v, err := a.verify(ctx, conn, args[0], want, reason)
+		v, err := a.verify(ctx, conn, args[0], pins, reason)
 		if err != nil {
 			return err
 		}
@@ -60,7 +61,7 @@ the public keys alone, as recctl archive verify does for all sessions.`,
 	}
 	a.outputFlags(c)
 	textVar(c.Flags(), &reason, "reason", maxReason, "`TEXT` for the audit log")
-	c.Flags().StringVar(&pin, "public-key", "", "`FILE` with the public key that the manifest must be signed with, or its fingerprint")
+	c.Flags().StringVar(&pin, "public-key", "", "`FILE` with the public key that the manifest must be signed with, or that led to the one it is signed with, or its fingerprint; in a file there may be several")
 	c.Flags().StringVar(&archive, "archive", "", "`URL` of the archive, to verify without a coordinator: file:///path or s3://bucket/prefix")
 	c.Flags().StringVar(&keys, "keys", "", "`FILE` with the public keys, for --archive")
 	return c
@@ -78,18 +79,24 @@ func (a *app) verifyFolder(ctx context.Context, session, archive, keys string) e
 	})
 }
 
-// pinned returns the fingerprint that is demanded; none where nothing is.
-func pinned(pin string) (string, error) {
-	if pin == "" || verify.IsFingerprint(pin) {
-		return pin, nil
+// pinned returns the fingerprints of which one is demanded; none where nothing is.
+func pinned(pin string) (pins []string, err error) {
+	if pin == "" {
+		return nil, nil
+	}
+	if verify.IsFingerprint(pin) {
+		return []string{pin}, nil
 	}
 	raw, err := os.ReadFile(pin)
 	if err != nil {
-		return "", usageError{fmt.Errorf("--public-key: %s is no fingerprint (SHA256: and 64 digits) and cannot be read: %w", quote(pin), errors.Unwrap(err))}
+		return nil, usageError{fmt.Errorf("--public-key: %s is no fingerprint (SHA256: and 64 digits) and cannot be read: %w", quote(pin), errors.Unwrap(err))}
 	}
-	key, err := verify.ParseKey(raw)
+	keys, err := verify.ParseKeys(raw)
 	if err != nil {
-		return "", usageError{fmt.Errorf("--public-key: %s: %w", pin, err)}
+		return nil, usageError{fmt.Errorf("--public-key: %s: %w", pin, err)}
 	}
-	return verify.Fingerprint(key), nil
+	for _, key := range keys {
+		pins = append(pins, verify.Fingerprint(key))
+	}
+	return pins, nil
 }

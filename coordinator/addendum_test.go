@@ -13,7 +13,7 @@ import (
 	"github.com/recfleet/recfleet/cli/custody"
 	"github.com/recfleet/recfleet/cli/verify"
 	"github.com/recfleet/recfleet/coordinator"
-	"github.com/recfleet/recfleet/coordinator/finish"
+	"github.com/recfleet/recfleet/coordinator/signer"
 	"github.com/recfleet/recfleet/internal/evidence"
 	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
 )
@@ -51,7 +51,7 @@ func TestAnAddendum(t *testing.T) {
 		}
 		var c verify.Manifests
 		for _, one := range append(got.GetEarlier(), &recfleetv1.SignedManifest{Manifest: got.GetManifest(), Signature: got.GetSignature()}) {
-			c.Add(one.GetManifest(), one.GetSignature(), got.GetPublicKey(), "")
+			c.Add(one.GetManifest(), one.GetSignature(), verify.Keys{Present: got.GetPublicKey()})
 		}
 		return c, got
 	}
@@ -77,11 +77,11 @@ func TestAnAddendum(t *testing.T) {
 	// Two days later digests tell of both.
 	archive := filepath.Join(w.dir, "archive")
 	p := &proof{world: w, archive: archive, keys: filepath.Join(w.dir, "keys"), day: evidence.DayOf(time.Now())}
-	key, err := finish.OpenKey(filepath.Join(w.dir, "manifest.key"))
+	key, err := signer.Open(filepath.Join(w.dir, "manifest.key"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.write(p.keys, []byte(hex.EncodeToString(key.Public().(ed25519.PublicKey))))
+	p.write(p.keys, []byte(hex.EncodeToString(key.Public())))
 	p.now = time.Now()
 	if exit, r, stderr := p.verify(archive, "--until", "none"); exit != 1 || len(r.Problems) != 1 || r.Problems[0].Kind != custody.Removed {
 		t.Errorf("before there is a digest: exit %d, %+v, %s", exit, r, stderr)
@@ -129,7 +129,7 @@ func TestAnAddendum(t *testing.T) {
 		"a third one of the coordinator's key does not go on": {func(at func(string) string) {
 			raw := bytes.Replace(p.read(at(second)), []byte(`"number": 2,`), []byte(`"number": 3,`), 1)
 			p.write(at(a.prefix+"manifest-0003.json"), raw)
-			p.write(at(a.prefix+"manifest-0003.json.sig"), ed25519.Sign(key, raw))
+			p.write(at(a.prefix+"manifest-0003.json.sig"), p.sign(raw))
 		}, custody.Manifest, "manifest-0003.json"},
 		"one is left out": {func(at func(string) string) { p.write(at(a.prefix+"manifest-0004.json"), []byte("x")) }, custody.Removed, "manifest-0003.json"},
 	} {

@@ -2,7 +2,6 @@ package coordinator
 
 import (
 	"context"
-	"crypto/ed25519"
 	"fmt"
 	"net/http"
 	"time"
@@ -28,6 +27,7 @@ import (
 	"github.com/recfleet/recfleet/coordinator/refusals"
 	"github.com/recfleet/recfleet/coordinator/retention"
 	"github.com/recfleet/recfleet/coordinator/sessions"
+	"github.com/recfleet/recfleet/coordinator/signer"
 	"github.com/recfleet/recfleet/coordinator/watch"
 )
 
@@ -112,12 +112,12 @@ func (c Config) beat() time.Duration {
 }
 
 // build makes the parts and ties them together; it starts nothing. Where it fails, the parts that it returns are to be closed.
-func (c Config) build(ctx context.Context, store *catalog.Catalog, key ed25519.PrivateKey) (*parts, error) {
+func (c Config) build(ctx context.Context, store *catalog.Catalog, keys *signer.Signer) (*parts, error) {
 	p := &parts{closing: make(chan struct{})}
 	if err := p.buildAccess(c, store); err != nil {
 		return p, err
 	}
-	p.buildDuties(c, store, key)
+	p.buildDuties(c, store, keys)
 	if err := p.buildPage(ctx, c, store); err != nil {
 		return p, fmt.Errorf("make page: %w", err)
 	}
@@ -125,7 +125,7 @@ func (c Config) build(ctx context.Context, store *catalog.Catalog, key ed25519.P
 	if p.appstream != nil {
 		p.ops.registry.MustRegister(opsmetrics.Platform(p.appstream.State))
 	}
-	return p, p.buildServer(c, store, key)
+	return p, p.buildServer(c, store, keys)
 }
 
 // close gives back what the parts hold beside what they run.
@@ -139,9 +139,9 @@ func (p *parts) close() {
 }
 
 // buildDuties makes what leads sessions without being asked.
-func (p *parts) buildDuties(c Config, store *catalog.Catalog, key ed25519.PrivateKey) {
-	p.finish = finish.New(store, c.Broker, c.Store, key, c.Logger.Named("finish"))
-	p.digest = digest.New(digest.Config{Catalog: store, Archive: c.Store, Key: key, Logger: c.Logger.Named("digest"), Now: c.Now})
+func (p *parts) buildDuties(c Config, store *catalog.Catalog, keys *signer.Signer) {
+	p.finish = finish.New(store, c.Broker, c.Store, keys, c.Logger.Named("finish"))
+	p.digest = digest.New(digest.Config{Catalog: store, Archive: c.Store, Keys: keys, Logger: c.Logger.Named("digest"), Now: c.Now})
 	p.purge = purge.New(store, c.Broker, c.Logger.Named("purge"))
 	p.retention = retention.New(store, c.Store, c.Broker, c.Logger.Named("retention"))
 	p.board = jobs.New(jobs.Config{
@@ -169,7 +169,7 @@ func (p *parts) buildDuties(c Config, store *catalog.Catalog, key ed25519.Privat
 }
 
 // buildServer makes what answers agents, encoders and people.
-func (p *parts) buildServer(c Config, store *catalog.Catalog, key ed25519.PrivateKey) (err error) {
+func (p *parts) buildServer(c Config, store *catalog.Catalog, keys *signer.Signer) (err error) {
 	leading := sessions.New(sessions.Config{
 		Catalog: store, Bus: c.Broker, Ingest: p.custody, Space: c.space, Policy: c.Policy.Current, Seen: p.beats.Seen, Ended: p.finish.Due.Raise,
 		Allowed: p.enroll.Allows, Granting: p.enroll.Granting,
@@ -183,7 +183,7 @@ func (p *parts) buildServer(c Config, store *catalog.Catalog, key ed25519.Privat
 		Sessions: leading, Board: p.board, Enroll: p.enroll, Heard: p.beats.Synced, Deleted: p.retention.Due.Raise,
 		Access: p.control, Book: c.Access.Current, SignIn: c.signIn(p.provider), Credentials: front.Credentials(),
 		Encode: c.Encode, Lease: c.Lease,
-		PublicKey: key.Public().(ed25519.PublicKey), Heads: p.digest.Heads,
+		Keys: keys, Heads: p.digest.Heads,
 		Health: p.ops.status, Calls: p.ops.calls, Closing: p.closing, Logger: c.Logger.Named("api"),
 	})
 	return err

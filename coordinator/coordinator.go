@@ -31,10 +31,10 @@ import (
 	"github.com/recfleet/recfleet/coordinator/access"
 	"github.com/recfleet/recfleet/coordinator/api"
 	"github.com/recfleet/recfleet/coordinator/catalog"
-	"github.com/recfleet/recfleet/coordinator/finish"
 	"github.com/recfleet/recfleet/coordinator/front"
 	"github.com/recfleet/recfleet/coordinator/policy"
 	"github.com/recfleet/recfleet/coordinator/sessions"
+	"github.com/recfleet/recfleet/coordinator/signer"
 	"github.com/recfleet/recfleet/internal/bus"
 	"github.com/recfleet/recfleet/internal/identity"
 	"github.com/recfleet/recfleet/internal/object"
@@ -191,11 +191,11 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 
-	key, err := finish.OpenKey(cfg.ManifestKey)
+	keys, err := signer.Open(cfg.ManifestKey)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	p, err := cfg.build(ctx, store, key)
+	p, err := cfg.build(ctx, store, keys)
 	defer p.close()
 	if err != nil {
 		return err

@@ -17,7 +17,7 @@ import (
 	"github.com/recfleet/recfleet/cli"
 	"github.com/recfleet/recfleet/cli/custody"
 	"github.com/recfleet/recfleet/coordinator"
-	"github.com/recfleet/recfleet/coordinator/finish"
+	"github.com/recfleet/recfleet/coordinator/signer"
 	"github.com/recfleet/recfleet/internal/evidence"
 	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
 )
@@ -33,6 +33,12 @@ type proof struct {
 }
 
 func newProof(t *testing.T) *proof {
+	t.Helper()
+	return newProofOver(t, func(*proof) {})
+}
+
+// newProofOver is newProof where something is done while the coordinator is stopped, after the sessions and before the digests.
+func newProofOver(t *testing.T, between func(*proof)) *proof {
 	t.Helper()
 	w := newWorld(t, coordinator.Config{SegmentLength: 20 * time.Second})
 	p := &proof{world: w, archive: filepath.Join(w.dir, "archive"), keys: filepath.Join(w.dir, "keys"), day: evidence.DayOf(time.Now())}
@@ -60,6 +66,7 @@ func newProof(t *testing.T) *proof {
 
 	// Two days later.
 	w.stop()
+	between(p)
 	p.next = p.day.Next()
 	p.now = p.next.Next().Start().Add(time.Hour)
 	w.settings.Now = func() time.Time { return p.now }
@@ -68,12 +75,26 @@ func newProof(t *testing.T) *proof {
 		_, err := os.Stat(filepath.Join(p.archive, p.next.Key(evidence.DigestName)))
 		return err == nil && strings.Count(w.log.String(), "day told of") == 2
 	})
-	key, err := finish.OpenKey(filepath.Join(w.dir, "manifest.key"))
+	key, err := signer.Open(filepath.Join(w.dir, "manifest.key"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.write(p.keys, []byte(hex.EncodeToString(key.Public().(ed25519.PublicKey))))
+	p.write(p.keys, []byte(hex.EncodeToString(key.Public())))
 	return p
+}
+
+// sign is what the coordinator's key makes of the bytes.
+func (p *proof) sign(raw []byte) []byte {
+	p.t.Helper()
+	var signature []byte
+	keys, err := signer.Open(filepath.Join(p.dir, "manifest.key"))
+	if err == nil {
+		signature, err = keys.Sign(p.t.Context(), p.store, raw)
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return signature
 }
 
 func (p *proof) write(path string, content []byte) {
@@ -288,4 +309,102 @@ func TestARewrittenAuditIsFoundOut(t *testing.T) {
 	}
 	run("UPDATE audit_head SET hash = ? WHERE one = 1", last.Hash.String())
 	wantCode(t, verify(), codes.DataLoss, "daily file")
+}
+
+// Where the key was changed between a day's manifests and its digest, who has the key before verifies all, who has the new one alone
+// what it signed, and a key that nobody signed is found out.
+func TestTheArchiveIsVerifiedOverAChangeOfTheKey(t *testing.T) {
+	var before, after ed25519.PublicKey
+	p := newProofOver(t, func(p *proof) {
+		path := filepath.Join(p.dir, "manifest.key")
+		said, err := signer.Rotate(path, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, after = said.Previous.Ed25519(), said.Key.Ed25519()
+	})
+	answer, err := recfleetv1.NewRecordingServiceClient(p.admin).GetManifestKey(t.Context(), &recfleetv1.GetManifestKeyRequest{})
+	if err != nil || !after.Equal(ed25519.PublicKey(answer.GetPublicKey())) || len(answer.GetSuccessions()) != 1 {
+		t.Fatalf("%v, %v", answer, err)
+	}
+	said, err := evidence.ParseSuccession(answer.GetSuccessions()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.stop()
+	trusted := func(keys ...ed25519.PublicKey) {
+		var lines string
+		for _, key := range keys {
+			lines += hex.EncodeToString(key) + "\n"
+		}
+		p.write(p.keys, []byte(lines))
+	}
+	for name, keys := range map[string][]ed25519.PublicKey{"the one before": {before}, "both": {after, before}} {
+		trusted(keys...)
+		if exit, r, stderr := p.verify(p.archive); exit != 0 || r.Sessions != 2 || r.Days != 2 {
+			t.Errorf("%s: exit %d, %s, %+v", name, exit, stderr, r)
+		}
+	}
+	trusted(after)
+	exit, r, _ := p.verify(p.archive)
+	if exit != 1 || r.Days != 2 || len(r.Problems) != 2 {
+		t.Errorf("the new one alone: exit %d, %+v", exit, r)
+	}
+	for _, one := range r.Problems {
+		if one.Kind != custody.Signature || !strings.HasSuffix(one.Key, "manifest.json") {
+			t.Errorf("the new one alone: %+v", one)
+		}
+	}
+	trusted(before)
+	_, foreign, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged := func(previous ed25519.PublicKey, key ed25519.PrivateKey) []byte {
+		one := evidence.NewSuccession(foreign, key.Public().(ed25519.PublicKey), time.Now())
+		one.Previous = evidence.PublicKeyOf(previous)
+		raw, err := one.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw
+	}
+	for name, test := range map[string]struct {
+		tamper func(at func(key string) string)
+		kind   custody.Kind
+		about  string
+	}{
+		"the statement is removed": {func(at func(string) string) { os.Remove(at(said.Object())) }, custody.Signature, "digest of"},
+		"the statement's time is altered": {func(at func(string) string) {
+			p.replace(at(said.Object()), said.Time.Format(time.RFC3339), said.Time.Add(time.Hour).Format(time.RFC3339))
+		}, custody.Signature, "not signed by the key before"},
+		"a key that nobody signed is put in its place, with all that it signs": {func(at func(string) string) {
+			p.write(at(said.Object()), forged(before, foreign))
+			for _, day := range []evidence.Day{p.day, p.next} {
+				p.write(at(day.Key(evidence.SignatureName)), ed25519.Sign(foreign, p.read(at(day.Key(evidence.DigestName)))))
+			}
+		}, custody.Signature, "not signed by the key before"},
+		"a stranger's statement is added": {func(at func(string) string) {
+			_, other, _ := ed25519.GenerateKey(nil)
+			one := evidence.NewSuccession(foreign, other.Public().(ed25519.PublicKey), time.Now())
+			raw, _ := one.Encode()
+			p.write(at(one.Object()), raw)
+		}, custody.Added, "nothing to do"},
+		"a second key is said to follow": {func(at func(string) string) {
+			p.write(at(evidence.KeysFolder+"other.json"), p.read(at(said.Object())))
+		}, custody.Signature, "of another key"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			copied := filepath.Join(t.TempDir(), "archive")
+			if err := os.CopyFS(copied, os.DirFS(p.archive)); err != nil {
+				t.Fatal(err)
+			}
+			test.tamper(func(key string) string { return filepath.Join(copied, filepath.FromSlash(key)) })
+			os.RemoveAll(filepath.Join(copied, ".recfleet"))
+			exit, r, stderr := p.verify(copied)
+			if exit != 1 || len(r.Problems) == 0 || r.Problems[0].Kind != test.kind || !strings.Contains(r.Problems[0].Error(), test.about) {
+				t.Errorf("exit %d, %s, %+v", exit, stderr, r.Problems)
+			}
+		})
+	}
 }

@@ -90,6 +90,7 @@ type Report struct {
 
 // Config says how to verify.
 type Config struct {
+	// Keys are trusted, and those to which statements in the archive lead from them.
 	Keys []ed25519.PublicKey
 	// Until is the last day that there must be a digest of; "" for none.
 	Until evidence.Day
@@ -138,6 +139,9 @@ func Verify(ctx context.Context, a Archive, cfg Config) (Report, error) {
 		return w.report, err
 	}
 	w.expect("")
+	if err := w.trust(); err != nil {
+		return w.report, err
+	}
 	told, err := w.days()
 	if err != nil {
 		return w.report, err
@@ -325,12 +329,7 @@ func (w *walk) signed(raw []byte, key string) (bool, error) {
 	if err != nil || len(signature) != ed25519.SignatureSize {
 		return false, err
 	}
-	for _, k := range w.cfg.Keys {
-		if ed25519.Verify(k, raw, signature) {
-			return true, nil
-		}
-	}
-	return false, nil
+	return evidence.SignedBy(w.cfg.Keys, raw, signature) != nil, nil
 }
 
 // archiveAway reports whether the archive is at fault.

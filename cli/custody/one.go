@@ -18,6 +18,9 @@ func VerifySession(ctx context.Context, a Archive, id string, cfg Config) (Repor
 		return w.report, err
 	}
 	w.expect(evidence.Folder)
+	if err := w.trust(); err != nil {
+		return w.report, err
+	}
 	said, err := w.days()
 	if err != nil {
 		return w.report, err

@@ -10,7 +10,10 @@ import (
 	"encoding/pem"
 	"errors"
 	"regexp"
+	"slices"
 	"strings"
+
+	"github.com/recfleet/recfleet/internal/evidence"
 )
 
 const fingerprintPrefix = "SHA256:"
@@ -83,18 +86,49 @@ func ParseKeys(raw []byte) (keys []ed25519.PublicKey, err error) {
 	return keys, nil
 }
 
-// Signed returns what is wrong with a manifest's signature, given the key that the coordinator signs with now. With want, a
-// fingerprint, that key must be the one it names.
-func Signed(raw, signature []byte, key ed25519.PublicKey, want string) []Problem {
+// Keys are those of a coordinator, by its own word, and which of them are believed.
+type Keys struct {
+	// Present is the one that it signs with now.
+	Present ed25519.PublicKey
+	// Line are the statements that lead to it.
+	Line []evidence.Succession
+	// Pinned are fingerprints of keys that are believed, with those to which Line leads from them. Where it is empty all of Line are.
+	Pinned []string
+}
+
+// Trusted are the keys that are believed.
+func (k Keys) Trusted() []ed25519.PublicKey {
+	all := []ed25519.PublicKey{k.Present}
+	last := evidence.PublicKeyOf(k.Present)
+	for _, one := range slices.Backward(k.Line) {
+		if one.Key == last { // what does not lead to the present key is nobody's
+			last = one.Previous
+			all = append(all, last.Ed25519())
+		}
+	}
+	if len(k.Pinned) == 0 {
+		return all
+	}
+	pinned := slices.DeleteFunc(all, func(one ed25519.PublicKey) bool {
+		return !slices.ContainsFunc(k.Pinned, func(pin string) bool { return SameFingerprint(pin, Fingerprint(one)) })
+	})
+	return evidence.Trust(pinned, k.Line)
+}
+
+// Signed returns what is wrong with a manifest's signature. It must be of a key that is believed.
+func Signed(raw, signature []byte, keys Keys) []Problem {
 	var p problems
+	key, trusted := keys.Present, keys.Trusted()
 	switch {
 	case len(signature) == 0:
 		p.add(Signature, 0, "the manifest is not signed")
 	case len(key) != ed25519.PublicKeySize || len(signature) != ed25519.SignatureSize:
 		p.add(Signature, 0, "the signature or its key is malformed")
-	case want != "" && !SameFingerprint(want, Fingerprint(key)):
-		p.add(Signature, 0, "the coordinator's key is %s and not %s", Fingerprint(key), want)
-	case !ed25519.Verify(key, raw, signature):
+	case len(trusted) == 0:
+		p.add(Signature, 0, "the coordinator's key is %s and not %s, nor does a statement of that one lead to it", Fingerprint(key), strings.Join(keys.Pinned, " or "))
+	case evidence.SignedBy(trusted, raw, signature) == nil && evidence.SignedBy(Keys{Present: key, Line: keys.Line}.Trusted(), raw, signature) != nil:
+		p.add(Signature, 0, "the signature is of a key before %s; what that one signed is believed only with itself", strings.Join(keys.Pinned, " and "))
+	case evidence.SignedBy(trusted, raw, signature) == nil:
 		p.add(Signature, 0, "the signature is not the one of this manifest under key %s", Fingerprint(key))
 	}
 	return p

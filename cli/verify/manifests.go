@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 
@@ -19,9 +18,9 @@ type Manifests struct {
 	raw    []byte // of Last
 }
 
-// Add goes on with the next manifest and its signature as they lie in the archive, empty where they do not; for key and want see
+// Add goes on with the next manifest and its signature as they lie in the archive, empty where they do not; for keys see
 // Signed.
-func (c *Manifests) Add(raw, signature []byte, key ed25519.PublicKey, want string) {
+func (c *Manifests) Add(raw, signature []byte, keys Keys) {
 	c.number++
 	name := manifest.NameOf(c.number)
 	problem := func(format string, args ...any) {
@@ -35,7 +34,7 @@ func (c *Manifests) Add(raw, signature []byte, key ed25519.PublicKey, want strin
 		problem("there is none in the archive")
 		return
 	}
-	for _, p := range Signed(raw, signature, key, want) {
+	for _, p := range Signed(raw, signature, keys) {
 		if c.number > 1 {
 			p.Detail = name + ": " + p.Detail
 		}

@@ -238,18 +238,18 @@ func TestSigned(t *testing.T) {
 	raw := []byte("manifest")
 	signature := ed25519.Sign(secret, raw)
 	pin := verify.Fingerprint(key)
-	if p := verify.Signed(raw, signature, key, ""); len(p) > 0 {
+	if p := verify.Signed(raw, signature, verify.Keys{Present: key}); len(p) > 0 {
 		t.Errorf("%v", p)
 	}
-	if p := verify.Signed(raw, signature, key, strings.ToUpper(pin)); len(p) > 0 {
+	if p := verify.Signed(raw, signature, verify.Keys{Present: key, Pinned: []string{strings.ToUpper(pin)}}); len(p) > 0 {
 		t.Errorf("pinned: %v", p)
 	}
-	expect(t, verify.Signed(raw, nil, key, ""), verify.Signature, 0, "not signed")
-	expect(t, verify.Signed(raw, signature[:63], key, ""), verify.Signature, 0, "malformed")
-	expect(t, verify.Signed(raw, signature, key[:31], ""), verify.Signature, 0, "malformed")
-	expect(t, verify.Signed([]byte("manifesto"), signature, key, ""), verify.Signature, 0, "is not the one")
-	expect(t, verify.Signed(raw, signature, other, ""), verify.Signature, 0, "is not the one")
-	expect(t, verify.Signed(raw, ed25519.Sign(secret, raw), key, verify.Fingerprint(other)), verify.Signature, 0, "and not SHA256:")
+	expect(t, verify.Signed(raw, nil, verify.Keys{Present: key}), verify.Signature, 0, "not signed")
+	expect(t, verify.Signed(raw, signature[:63], verify.Keys{Present: key}), verify.Signature, 0, "malformed")
+	expect(t, verify.Signed(raw, signature, verify.Keys{Present: key[:31]}), verify.Signature, 0, "malformed")
+	expect(t, verify.Signed([]byte("manifesto"), signature, verify.Keys{Present: key}), verify.Signature, 0, "is not the one")
+	expect(t, verify.Signed(raw, signature, verify.Keys{Present: other}), verify.Signature, 0, "is not the one")
+	expect(t, verify.Signed(raw, ed25519.Sign(secret, raw), verify.Keys{Present: key, Pinned: []string{verify.Fingerprint(other)}}), verify.Signature, 0, "and not SHA256:")
 }
 
 func TestParseKey(t *testing.T) {

@@ -2,11 +2,13 @@ package api
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io"
 
 	"github.com/recfleet/recfleet/coordinator/catalog"
+	"github.com/recfleet/recfleet/internal/evidence"
 	"github.com/recfleet/recfleet/internal/manifest"
 	"github.com/recfleet/recfleet/internal/object"
 	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
@@ -41,7 +43,10 @@ func (s *recordingService) GetManifest(ctx context.Context, r *recfleetv1.GetMan
 			last = a.Number
 		}
 	}
-	answer := &recfleetv1.GetManifestResponse{PublicKey: s.publicKey}
+	answer := &recfleetv1.GetManifestResponse{PublicKey: s.keys.Public()}
+	if answer.Successions, err = s.successions(); err != nil {
+		return nil, err
+	}
 	if err := s.ledger.tell(ctx, deed{manifestRead, session.ID, r.GetReason()}, func() error {
 		for number := 1; number <= last; number++ {
 			one, err := s.signedManifest(ctx, session.ArchivePrefix, number)
@@ -77,9 +82,31 @@ func (s *recordingService) signedManifest(ctx context.Context, folder string, nu
 	return &one, nil
 }
 
-// GetManifestKey returns the public key.
+// Keys are those that manifests are signed with; see signer.Signer.
+type Keys interface {
+	Public() ed25519.PublicKey
+	Line() []evidence.Succession
+}
+
+// successions are the statements that lead to the present key.
+func (s *recordingService) successions() (all [][]byte, err error) {
+	for _, one := range s.keys.Line() {
+		raw, err := one.Encode()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, raw)
+	}
+	return all, nil
+}
+
+// GetManifestKey returns the public key, and the statements that lead to it.
 func (s *recordingService) GetManifestKey(context.Context, *recfleetv1.GetManifestKeyRequest) (*recfleetv1.GetManifestKeyResponse, error) {
-	return &recfleetv1.GetManifestKeyResponse{PublicKey: s.publicKey}, nil
+	line, err := s.successions()
+	if err != nil {
+		return nil, err
+	}
+	return &recfleetv1.GetManifestKeyResponse{PublicKey: s.keys.Public(), Successions: line}, nil
 }
 
 // document reads a small object.

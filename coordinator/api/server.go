@@ -8,7 +8,6 @@ package api
 
 import (
 	"context"
-	"crypto/ed25519"
 	"runtime/debug"
 	"time"
 
@@ -97,8 +96,8 @@ type Config struct {
 	Calls Calls
 	// Heads returns hashes of audit records that the archive has; nil where there is none.
 	Heads func(ctx context.Context) (map[int64]chunk.Hash, error)
-	// PublicKey is that of the key that manifests are signed with.
-	PublicKey ed25519.PublicKey
+	// Keys are the one that manifests are signed with, and those before.
+	Keys Keys
 	// Deleted is called after a deletion was ordered.
 	Deleted func()
 	// Heard is called with what an agent says of itself.
@@ -142,7 +141,7 @@ func NewServer(cfg Config) (*grpc.Server, error) {
 	recfleetv1.RegisterSessionServiceServer(services, people)
 	recfleetv1.RegisterApprovalServiceServer(services, &approvalService{sessions: people})
 	recfleetv1.RegisterRecordingServiceServer(services, &recordingService{
-		catalog: cfg.Catalog, store: cfg.Store, location: cfg.Location, ledger: book, logger: cfg.Logger, publicKey: cfg.PublicKey, wanted: cfg.Board.Want,
+		catalog: cfg.Catalog, store: cfg.Store, location: cfg.Location, ledger: book, logger: cfg.Logger, keys: cfg.Keys, wanted: cfg.Board.Want,
 	})
 	recfleetv1.RegisterJobServiceServer(services, &jobService{catalog: cfg.Catalog, board: cfg.Board, ledger: book, logger: cfg.Logger})
 	recfleetv1.RegisterFleetServiceServer(services, &fleetService{catalog: cfg.Catalog, board: cfg.Board, ledger: book, logger: cfg.Logger})

@@ -95,12 +95,12 @@ func (s *sessionService) StopSession(ctx context.Context, r *recfleetv1.StopSess
 // recordingService finds and reads mp4s.
 type recordingService struct {
 	recfleetv1.UnimplementedRecordingServiceServer
-	catalog   *catalog.Catalog
-	store     object.Store
-	location  object.Location
-	ledger    ledger
-	logger    hclog.Logger
-	publicKey []byte
+	catalog  *catalog.Catalog
+	store    object.Store
+	location object.Location
+	ledger   ledger
+	logger   hclog.Logger
+	keys     Keys
 	// wanted is called for a segment that somebody waits for.
 	wanted func(ctx context.Context, session string, segment int)
 }

@@ -28,6 +28,7 @@ import (
 
 	"github.com/recfleet/recfleet/coordinator/catalog"
 	"github.com/recfleet/recfleet/coordinator/duty"
+	"github.com/recfleet/recfleet/coordinator/signer"
 	"github.com/recfleet/recfleet/internal/chunk"
 	"github.com/recfleet/recfleet/internal/evidence"
 	"github.com/recfleet/recfleet/internal/manifest"
@@ -54,7 +55,7 @@ type Archive interface {
 type Config struct {
 	Catalog *catalog.Catalog
 	Archive Archive
-	Key     ed25519.PrivateKey
+	Keys    *signer.Signer
 	Logger  hclog.Logger
 	// Now is the clock; the real one where it is nil.
 	Now func() time.Time
@@ -133,14 +134,16 @@ func (d *Digest) manifest(ctx context.Context, e catalog.DigestEntry) (catalog.M
 	if len(signature) != ed25519.SignatureSize {
 		return catalog.Manifest{}, errUnsigned
 	}
-	if !ed25519.Verify(d.public(), raw, signature) {
+	known, err := d.cfg.Keys.Signed(ctx, d.cfg.Archive, raw, signature)
+	if err != nil {
+		return catalog.Manifest{}, err
+	}
+	if !known {
 		// One of a key that was changed since stays valid; whoever verifies has all keys.
-		d.cfg.Logger.Warn("manifest is signed with another key", "session_id", e.Session)
+		d.cfg.Logger.Warn("manifest is signed with a key of no line that leads to the present one", "session_id", e.Session)
 	}
 	return catalog.Manifest{SHA256: chunk.Sum(raw).String(), Bytes: int64(len(raw)), Version: info.Version}, nil
 }
-
-func (d *Digest) public() ed25519.PublicKey { return d.cfg.Key.Public().(ed25519.PublicKey) }
 
 func (d *Digest) read(ctx context.Context, key string) ([]byte, object.Info, error) {
 	body, info, err := d.cfg.Archive.Get(ctx, key, 0, -1)
@@ -190,7 +193,7 @@ func (d *Digest) write(ctx context.Context, day catalog.DigestDay) error {
 		}
 		day.Content = content
 	}
-	if err := d.put(ctx, day.Day.Key(evidence.SignatureName), "application/octet-stream", ed25519.Sign(d.cfg.Key, day.Content)); err != nil {
+	if err := d.sign(ctx, day.Day.Key(evidence.SignatureName), day.Content); err != nil {
 		return fmt.Errorf("sign digest of %s: %w", day.Day, err)
 	}
 	if err := d.put(ctx, day.Day.Key(evidence.DigestName), "application/json", day.Content); err != nil {
@@ -277,6 +280,33 @@ func (d *Digest) putAudit(ctx context.Context, day catalog.DigestDay) (out evide
 	return out, nil
 }
 
+// sign puts the signature of a digest beside it. One that is there stays, if it is of another key of the line: the key was changed since,
+// and the digest is the same.
+func (d *Digest) sign(ctx context.Context, key string, content []byte) error {
+	signature, err := d.cfg.Keys.Sign(ctx, d.cfg.Archive, content)
+	if err != nil {
+		return err
+	}
+	_, err = d.cfg.Archive.Put(ctx, key, bytes.NewReader(signature), object.PutOptions{ContentType: "application/octet-stream", SHA256: sha256.Sum256(signature)})
+	if !errors.Is(err, object.ErrExists) {
+		return err
+	}
+	there, _, readErr := d.read(ctx, key)
+	if readErr != nil {
+		return readErr
+	}
+	known, signedErr := d.cfg.Keys.Signed(ctx, d.cfg.Archive, content, there)
+	if signedErr != nil {
+		return signedErr
+	}
+	if known {
+		d.cfg.Logger.Info("digest was signed with another key of the line", "object_key", key)
+		return nil
+	}
+	d.cfg.Logger.Error("foreign object seen in the archive", "object_key", key)
+	return err
+}
+
 func (d *Digest) put(ctx context.Context, key, contentType string, content []byte) error {
 	_, err := d.cfg.Archive.Put(ctx, key, bytes.NewReader(content), object.PutOptions{ContentType: contentType, SHA256: sha256.Sum256(content)})
 	if errors.Is(err, object.ErrExists) {
@@ -286,7 +316,7 @@ func (d *Digest) put(ctx context.Context, key, contentType string, content []byt
 }
 
 // Heads returns the hash of the last audit record of each day that the archive has a digest of, by the record's number. Digests
-// that are not signed with the present key are passed over; recctl archive verify has all keys.
+// that are signed with no key of the line are passed over.
 func (d *Digest) Heads(ctx context.Context) (map[int64]chunk.Hash, error) {
 	heads := map[int64]chunk.Hash{}
 	for info, err := range d.cfg.Archive.List(ctx, evidence.Folder) {
@@ -308,7 +338,14 @@ func (d *Digest) Heads(ctx context.Context) (map[int64]chunk.Hash, error) {
 			return nil, err
 		}
 		told, err := evidence.ParseDigest(raw)
-		if err != nil || len(signature) != ed25519.SignatureSize || !ed25519.Verify(d.public(), raw, signature) || told.Audit.Last < 1 {
+		if err != nil || told.Audit.Last < 1 {
+			continue
+		}
+		known, err := d.cfg.Keys.Signed(ctx, d.cfg.Archive, raw, signature)
+		if err != nil {
+			return nil, err
+		}
+		if !known {
 			continue
 		}
 		heads[told.Audit.Last] = told.Audit.Head

@@ -14,6 +14,7 @@ import (
 
 	"github.com/recfleet/recfleet/coordinator/catalog"
 	"github.com/recfleet/recfleet/coordinator/digest"
+	"github.com/recfleet/recfleet/coordinator/signer"
 	"github.com/recfleet/recfleet/internal/chunk"
 	"github.com/recfleet/recfleet/internal/evidence"
 	"github.com/recfleet/recfleet/internal/object"
@@ -24,6 +25,7 @@ type fixture struct {
 	archive object.Store
 	key     ed25519.PrivateKey
 	now     time.Time
+	keys    *signer.Signer // that of key where it is nil
 	*digest.Digest
 }
 
@@ -54,8 +56,12 @@ func newFixture(t *testing.T) *fixture {
 
 // coordinator is one of several.
 func (f *fixture) coordinator(archive digest.Archive) *digest.Digest {
+	keys := f.keys
+	if keys == nil {
+		keys = signer.New(f.key)
+	}
 	return digest.New(digest.Config{
-		Catalog: f.catalog, Archive: archive, Key: f.key,
+		Catalog: f.catalog, Archive: archive, Keys: keys,
 		Logger: hclog.NewNullLogger(), Now: func() time.Time { return f.now },
 	})
 }
@@ -281,4 +287,54 @@ func TestTheChainGoesOnUnderAnotherKey(t *testing.T) {
 	if d, _ := f.told(t, day.Next()); d.Number != 2 || d.Previous != chunk.Sum(raw).String() {
 		t.Errorf("%+v", d)
 	}
+}
+
+// A day whose signature was written before the key was changed, and its digest not, is gone on with, also by a coordinator that knows
+// nothing of the change yet; a key that nobody signed is refused.
+func TestADayIsNotStuckOverAChangeOfTheKey(t *testing.T) {
+	f := newFixture(t)
+	_, next, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := signer.New(f.key)
+	after := signer.New(next, evidence.NewSuccession(f.key, next.Public().(ed25519.PublicKey), f.now))
+	day := evidence.DayOf(f.now)
+	f.closed(t, "a")
+	f.note(t, "a")
+	f.now = day.Next().Start().Add(time.Hour)
+	die := func(keys *signer.Signer, puts int) {
+		t.Helper()
+		f.keys = keys
+		if err := f.coordinator(&away{Store: f.archive, puts: puts}).Step(t.Context()); !errors.Is(err, object.ErrUnavailable) {
+			t.Fatal(err)
+		}
+	}
+	die(before, 2) // the audit file and the signature
+	_, foreign, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.keys = signer.New(foreign)
+	if err := f.coordinator(f.archive).Step(t.Context()); !errors.Is(err, object.ErrExists) {
+		t.Errorf("a key that nobody signed: %v", err)
+	}
+	f.keys = after
+	f.Digest = f.coordinator(f.archive)
+	f.step(t)
+	if d, _ := f.told(t, day); len(d.Closed) != 1 || d.Closed[0].Manifest.SHA256 == "" {
+		t.Errorf("%+v", d)
+	}
+	heads, err := f.Heads(t.Context())
+	if err != nil || len(heads) != 1 {
+		t.Errorf("%v, %v", heads, err)
+	}
+
+	f.now = f.now.AddDate(0, 0, 1)
+	die(after, 2)
+	f.keys = signer.New(f.key)
+	f.Digest = f.coordinator(f.archive)
+	f.step(t)
+	f.key = next
+	f.told(t, day.Next())
 }

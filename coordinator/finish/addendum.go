@@ -101,7 +101,7 @@ func (f *Finish) settle(ctx context.Context, d catalog.Detail) (catalog.Addendum
 }
 
 // last reads the manifest that is to be gone on from. It must be the one whose SHA-256 the catalog has; before the catalog has it,
-// one that is signed with the present key.
+// one that is signed with the present key or another one of its line.
 func (f *Finish) last(ctx context.Context, folder string, number int, sum string) ([]byte, error) {
 	key := folder + manifest.NameOf(number)
 	raw, err := f.read(ctx, key, maxManifest)
@@ -118,7 +118,9 @@ func (f *Finish) last(ctx context.Context, folder string, number int, sum string
 	if err != nil {
 		return nil, err
 	}
-	if !ed25519.Verify(f.key.Public().(ed25519.PublicKey), raw, signature) {
+	if known, err := f.keys.Signed(ctx, f.archive, raw, signature); err != nil {
+		return nil, err
+	} else if !known {
 		return nil, fmt.Errorf("read %s: %w", key, errAltered)
 	}
 	return raw, nil

@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/recfleet/recfleet/coordinator/catalog"
+	"github.com/recfleet/recfleet/coordinator/signer"
 	"github.com/recfleet/recfleet/internal/chunk"
 	"github.com/recfleet/recfleet/internal/manifest"
 	"github.com/recfleet/recfleet/internal/object"
@@ -25,7 +26,7 @@ type kept struct {
 	*testing.T
 	catalog *catalog.Catalog
 	store   object.Store
-	key     ed25519.PrivateKey
+	key     *signer.Signer
 	streams *streams
 }
 
@@ -46,7 +47,7 @@ func newKept(t *testing.T) *kept {
 	t.Helper()
 	f, store := newFinish(t)
 	c := f.catalog
-	k := &kept{T: t, catalog: c, store: store, key: f.key, streams: &streams{}}
+	k := &kept{T: t, catalog: c, store: store, key: f.keys, streams: &streams{}}
 	ctx := t.Context()
 	_, _, err := c.CreateSession(ctx, catalog.Session{
 		ID: "s", RequestID: "r", ArchivePrefix: "s/", FrameRate: 5, Start: start, Created: start, LastSegment: catalog.Unknown,
@@ -149,7 +150,7 @@ func (k *kept) chain() (all []manifest.Manifest, raw [][]byte) {
 			return all, raw
 		}
 		content := read(k.T, k.store, "s/"+manifest.NameOf(number))
-		if !ed25519.Verify(k.key.Public().(ed25519.PublicKey), content, read(k.T, k.store, "s/"+manifest.SignatureNameOf(number))) {
+		if !ed25519.Verify(k.key.Public(), content, read(k.T, k.store, "s/"+manifest.SignatureNameOf(number))) {
 			k.Errorf("%s is not signed", manifest.NameOf(number))
 		}
 		m, err := manifest.Parse(content)

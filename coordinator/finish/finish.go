@@ -12,7 +12,6 @@ package finish
 import (
 	"bytes"
 	"context"
-	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -25,6 +24,7 @@ import (
 	"github.com/recfleet/recfleet/coordinator/catalog"
 	"github.com/recfleet/recfleet/coordinator/coverage"
 	"github.com/recfleet/recfleet/coordinator/duty"
+	"github.com/recfleet/recfleet/coordinator/signer"
 	"github.com/recfleet/recfleet/internal/manifest"
 	"github.com/recfleet/recfleet/internal/object"
 )
@@ -64,14 +64,14 @@ type Finish struct {
 	catalog *catalog.Catalog
 	bus     Bus
 	archive Archive
-	key     ed25519.PrivateKey
+	keys    *signer.Signer
 	logger  hclog.Logger
 	resting map[string]time.Time // sessions to leave alone until then; only Step touches it
 }
 
-// New returns the duty; it signs manifests with the key.
-func New(c *catalog.Catalog, bus Bus, archive Archive, key ed25519.PrivateKey, logger hclog.Logger) *Finish {
-	return &Finish{Due: duty.NewSignal(), catalog: c, bus: bus, archive: archive, key: key, logger: logger, resting: map[string]time.Time{}}
+// New returns the duty; it has manifests signed.
+func New(c *catalog.Catalog, bus Bus, archive Archive, keys *signer.Signer, logger hclog.Logger) *Finish {
+	return &Finish{Due: duty.NewSignal(), catalog: c, bus: bus, archive: archive, keys: keys, logger: logger, resting: map[string]time.Time{}}
 }
 
 // Run repeats Step until ctx is done.

@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -19,6 +18,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/recfleet/recfleet/coordinator/catalog"
+	"github.com/recfleet/recfleet/coordinator/signer"
 	"github.com/recfleet/recfleet/internal/manifest"
 	"github.com/recfleet/recfleet/internal/object"
 )
@@ -64,13 +64,13 @@ func openCatalog(t *testing.T) *catalog.Catalog {
 	return c
 }
 
-func newKey(t *testing.T) ed25519.PrivateKey {
+func newKey(t *testing.T) *signer.Signer {
 	t.Helper()
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return key
+	return signer.New(key)
 }
 
 func TestEveryStretchIsAccountedFor(t *testing.T) {
@@ -152,7 +152,7 @@ func TestManifestsAreSignedOverTheirBytes(t *testing.T) {
 		}
 	}
 	list, signature := read(t, store, "s/"+manifest.Name), read(t, store, "s/"+manifest.SignatureName)
-	if !ed25519.Verify(f.key.Public().(ed25519.PublicKey), list, signature) {
+	if !ed25519.Verify(f.keys.Public(), list, signature) {
 		t.Error("the signature is not that of the manifest")
 	}
 	if m, err := manifest.Parse(list); err != nil || m.Session.ID != "s" || len(m.Segments) != 1 {
@@ -269,35 +269,5 @@ func TestAForeignSignatureIsNotTaken(t *testing.T) {
 	}
 	if err := f.archiveDocuments(t.Context(), detail(catalog.SegmentArchived, [2]float64{0, 60}), catalog.SessionComplete, ""); !errors.Is(err, object.ErrExists) {
 		t.Errorf("%v", err)
-	}
-}
-
-func TestKeysAreKeptAndGuarded(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "deep", "manifest.key")
-	made, err := OpenKey(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if again, err := OpenKey(path); err != nil || !again.Equal(made) {
-		t.Errorf("another key: %v", err)
-	}
-	if about, err := os.Stat(path); err != nil || about.Mode().Perm() != 0o600 {
-		t.Errorf("%v, %v", about.Mode(), err)
-	}
-	if err := os.Chmod(path, 0o640); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := OpenKey(path); !errors.Is(err, ErrKey) || !strings.Contains(err.Error(), "chmod 600") {
-		t.Errorf("%v", err)
-	}
-	for _, content := range []string{"", "x", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"} {
-		if err := os.WriteFile(path+content[:min(1, len(content))], []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, name := range []string{path + "x", path + "-"} {
-		if _, err := OpenKey(name); !errors.Is(err, ErrKey) {
-			t.Errorf("%s: %v", name, err)
-		}
 	}
 }

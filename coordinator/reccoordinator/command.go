@@ -36,7 +36,7 @@ type settings struct {
 // command is the program's command line.
 func command() *cobra.Command {
 	serve := serveCommand()
-	serve.AddCommand(brokerConfigCommand(), policyCommand(), accessCommand())
+	serve.AddCommand(brokerConfigCommand(), policyCommand(), accessCommand(), keysCommand())
 	return serve
 }
 

@@ -398,7 +398,10 @@ type GetManifestResponse struct {
 	// The Ed25519 public key that the coordinator signs with now, 32 bytes.
 	PublicKey []byte `protobuf:"bytes,3,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
 	// The manifests that it goes on from, manifest.json first. Each names the SHA-256 of the one before.
-	Earlier       []*SignedManifest `protobuf:"bytes,4,rep,name=earlier,proto3" json:"earlier,omitempty"`
+	Earlier []*SignedManifest `protobuf:"bytes,4,rep,name=earlier,proto3" json:"earlier,omitempty"`
+	// How the key came to be the one that it is: the statements of the keys before, oldest first, each as it lies in the archive. Each is the
+	// JSON of previous_key, key, time and the signature by which the previous key says that the key follows.
+	Successions   [][]byte `protobuf:"bytes,5,rep,name=successions,proto3" json:"successions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -457,6 +460,13 @@ func (x *GetManifestResponse) GetPublicKey() []byte {
 func (x *GetManifestResponse) GetEarlier() []*SignedManifest {
 	if x != nil {
 		return x.Earlier
+	}
+	return nil
+}
+
+func (x *GetManifestResponse) GetSuccessions() [][]byte {
+	if x != nil {
+		return x.Successions
 	}
 	return nil
 }
@@ -557,7 +567,9 @@ func (*GetManifestKeyRequest) Descriptor() ([]byte, []int) {
 type GetManifestKeyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The Ed25519 public key that the coordinator signs with now, 32 bytes.
-	PublicKey     []byte `protobuf:"bytes,1,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
+	PublicKey []byte `protobuf:"bytes,1,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
+	// See GetManifestResponse.successions. A key was in use from the time of the statement that leads to it to that of its own.
+	Successions   [][]byte `protobuf:"bytes,2,rep,name=successions,proto3" json:"successions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -599,6 +611,13 @@ func (x *GetManifestKeyResponse) GetPublicKey() []byte {
 	return nil
 }
 
+func (x *GetManifestKeyResponse) GetSuccessions() [][]byte {
+	if x != nil {
+		return x.Successions
+	}
+	return nil
+}
+
 var File_recfleet_v1_recording_proto protoreflect.FileDescriptor
 
 const file_recfleet_v1_recording_proto_rawDesc = "" +
@@ -629,20 +648,22 @@ const file_recfleet_v1_recording_proto_rawDesc = "" +
 	"\x12GetManifestRequest\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xa5\x01\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xc7\x01\n" +
 	"\x13GetManifestResponse\x12\x1a\n" +
 	"\bmanifest\x18\x01 \x01(\fR\bmanifest\x12\x1c\n" +
 	"\tsignature\x18\x02 \x01(\fR\tsignature\x12\x1d\n" +
 	"\n" +
 	"public_key\x18\x03 \x01(\fR\tpublicKey\x125\n" +
-	"\aearlier\x18\x04 \x03(\v2\x1b.recfleet.v1.SignedManifestR\aearlier\"J\n" +
+	"\aearlier\x18\x04 \x03(\v2\x1b.recfleet.v1.SignedManifestR\aearlier\x12 \n" +
+	"\vsuccessions\x18\x05 \x03(\fR\vsuccessions\"J\n" +
 	"\x0eSignedManifest\x12\x1a\n" +
 	"\bmanifest\x18\x01 \x01(\fR\bmanifest\x12\x1c\n" +
 	"\tsignature\x18\x02 \x01(\fR\tsignature\"\x17\n" +
-	"\x15GetManifestKeyRequest\"7\n" +
+	"\x15GetManifestKeyRequest\"Y\n" +
 	"\x16GetManifestKeyResponse\x12\x1d\n" +
 	"\n" +
-	"public_key\x18\x01 \x01(\fR\tpublicKey*d\n" +
+	"public_key\x18\x01 \x01(\fR\tpublicKey\x12 \n" +
+	"\vsuccessions\x18\x02 \x03(\fR\vsuccessions*d\n" +
 	"\rRecordingFile\x12\x1e\n" +
 	"\x1aRECORDING_FILE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15RECORDING_FILE_SPRITE\x10\x01\x12\x18\n" +

@@ -1,4 +1,4 @@
-package finish
+package signer
 
 import (
 	"crypto/ed25519"
@@ -12,7 +12,7 @@ import (
 // A file holds a key that signs, or is refused; nothing is ever made in its place.
 func FuzzOpenKey(f *testing.F) {
 	path := filepath.Join(f.TempDir(), "key")
-	if _, err := OpenKey(path); err != nil {
+	if _, err := openKey(path); err != nil {
 		f.Fatal(err)
 	}
 	raw, err := os.ReadFile(path)
@@ -27,7 +27,7 @@ func FuzzOpenKey(f *testing.F) {
 		if err := os.WriteFile(path, raw, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		key, err := OpenKey(path)
+		key, err := openKey(path)
 		if err != nil {
 			if !errors.Is(err, ErrKey) || !strings.Contains(err.Error(), path) {
 				t.Errorf("%v", err)
