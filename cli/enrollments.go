@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -11,7 +10,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/recfleet/recfleet/internal/chunk"
 	"github.com/recfleet/recfleet/internal/identity"
 	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
 )
@@ -34,17 +32,14 @@ func (a *app) createEnrollment() *cobra.Command {
 			if err := noArgs(c, args); err != nil {
 				return err
 			}
-			if expires <= 0 {
-				return usageError{errors.New("--expires: is needed, and is above 0, as 720h")}
-			}
-			return nil
+			return checkEnrollment(&r, &aws, expires, uses, file)
 		},
 		Long: "Make an enrollment and show its token, once: of it only a hash is kept. Agents whose configuration has it join by\n" +
 			"themselves when they start, each with a key of its own, and may record for the stacks and fleets that are named here and\n" +
 			"for no others. In a name * stands for any text; --stack '*' is any stack, and none at all.\n" +
 			"With --agent-file the whole configuration of agents is written there instead.",
 		RunE: a.connected(func(ctx context.Context, conn *grpc.ClientConn, _ []string) error {
-			r.ExpireTime, r.MaxUses = timestamppb.New(a.Now().Add(expires)), uses
+			r.ExpireTime, r.MaxUses = timestamppb.New(a.now().Add(expires)), uses
 			if aws.GetAccount() != "" || aws.GetArn() != "" {
 				r.Aws = &aws
 			}
@@ -75,13 +70,11 @@ func (a *app) createEnrollment() *cobra.Command {
 	f.StringSliceVar(&r.Fleets, "fleet", nil, "`NAME` of a fleet, as --stack")
 	f.DurationVar(&expires, "expires", 0, "for how long agents may join, as 720h; needed")
 	f.Int32Var(&uses, "uses", 0, "how many agents may join; 0 is any number")
-	f.StringVar(&aws.Account, "aws-account", "", "`NUMBER` of the AWS account whose identities join in place of a token")
-	f.StringVar(&aws.Arn, "aws-arn", "", "`ARN` of those identities as STS tells it, as arn:aws:sts::123456789012:assumed-role/ROLE/*")
+	textVar(f, &aws.Account, "aws-account", maxName, "`NUMBER` of the AWS account whose identities join in place of a token")
+	textVar(f, &aws.Arn, "aws-arn", maxARN, "`ARN` of those identities as STS tells it, as arn:aws:sts::123456789012:assumed-role/ROLE/*")
 	f.StringVar(&file, "agent-file", "", "`FILE` to write the configuration of agents to, with address, authority and token")
 	return c
 }
-
-const maxEnrollmentText = 256
 
 // writeAgentFile writes what an agent needs to join. It holds the token.
 func (a *app) writeAgentFile(path, token string) error {
@@ -160,7 +153,7 @@ func (a *app) revokeEnrollment() *cobra.Command {
 		Use: "revoke ENROLLMENT", Short: "End an enrollment and the agents that have joined by it",
 		Long: "End an enrollment. The agents that have joined by it are cut off within seconds: their calls are refused and the bus takes\n" +
 			"nothing from them. With --keep-agents they go on, and only nobody joins any more: that is how a token is replaced.",
-		Args: one("ENROLLMENT", checkMachineID),
+		Args: one("ENROLLMENT", checkMachineID("ENROLLMENT")),
 		RunE: a.connected(func(ctx context.Context, conn *grpc.ClientConn, args []string) error {
 			ctx, cancel := a.deadline(ctx)
 			defer cancel()
@@ -222,7 +215,7 @@ func (a *app) listEnrolled() *cobra.Command {
 		}),
 	}
 	a.outputFlags(c)
-	c.Flags().StringVar(&enrollment, "enrollment", "", "only those that have joined by this `ENROLLMENT`")
+	c.Flags().Var(machineIDFlag{&enrollment}, "enrollment", "only those that have joined by this `ENROLLMENT`")
 	limitVar(c.Flags(), &limit, 0)
 	return c
 }
@@ -233,7 +226,7 @@ func (a *app) revokeEnrolled() *cobra.Command {
 		Use: "revoke-agent AGENT", Short: "Cut one agent off",
 		Long: "Cut one agent off within seconds. Whoever has the token that it joined by can join again with another key: where the\n" +
 			"instance is not trusted any more, revoke the enrollment as well.",
-		Args: one("AGENT", checkMachineID),
+		Args: one("AGENT", checkMachineID("AGENT")),
 		RunE: a.connected(func(ctx context.Context, conn *grpc.ClientConn, args []string) error {
 			ctx, cancel := a.deadline(ctx)
 			defer cancel()
@@ -247,12 +240,4 @@ func (a *app) revokeEnrolled() *cobra.Command {
 	a.outputFlags(c)
 	textVar(c.Flags(), &reason, "reason", maxReason, "`TEXT` for the audit log")
 	return c
-}
-
-// checkMachineID takes an id of an enrollment or of an agent.
-func checkMachineID(id string) error {
-	if !chunk.ValidSession(id) { // all ids are of one form
-		return usageError{fmt.Errorf("%s cannot be an id: those are 1 to 64 of a-z and 0-9", quote(id))}
-	}
-	return nil
 }
