@@ -27,6 +27,7 @@ import (
 	"github.com/recfleet/recfleet/coordinator/jobs"
 	"github.com/recfleet/recfleet/coordinator/refusals"
 	"github.com/recfleet/recfleet/coordinator/sessions"
+	"github.com/recfleet/recfleet/coordinator/signer"
 	"github.com/recfleet/recfleet/internal/bus"
 	"github.com/recfleet/recfleet/internal/identity"
 	"github.com/recfleet/recfleet/internal/object"
@@ -103,9 +104,13 @@ func newFixtureBy(t *testing.T, books func() *access.Book) *fixture {
 	denied := refusals.New(store, time.Now, hclog.NewNullLogger())
 	control.Report(denied)
 	board := jobs.New(jobs.Config{Catalog: store, Archive: archive, Lease: time.Minute, Ended: func() {}, Logger: hclog.NewNullLogger()})
+	keys, err := signer.Open(filepath.Join(dir, "manifest.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	server, err := NewServer(Config{
 		Catalog: store, Board: board, Grants: absentBus{}, Store: archive, Location: location, Access: control, Book: books, Credentials: insecure.NewCredentials(),
-		Lease: time.Minute, Deleted: func() {}, Heard: func(catalog.Beat) {}, Logger: hclog.NewNullLogger(),
+		Keys: keys, Lease: time.Minute, Deleted: func() {}, Heard: func(catalog.Beat) {}, Logger: hclog.NewNullLogger(),
 		Sessions: sessions.New(sessions.Config{
 			Catalog: store, Bus: absentBus{}, Settings: sessions.Settings{FrameRate: 5, SegmentLength: time.Minute, SyncEvery: time.Second, Template: location.Template},
 			Space: func() error { return nil }, Seen: func(string) {}, Ended: func() {}, Logger: hclog.NewNullLogger(),
