@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -232,7 +233,7 @@ func (q *queue) Addr() net.Addr { return q.addr }
 type complaints struct{ logger hclog.Logger }
 
 func (c complaints) Write(b []byte) (int, error) {
-	c.logger.Debug("http server said", "text", string(b))
+	c.logger.Debug("http server said", "text", strings.Join(strings.Fields(string(b)), " ")) // one line, whatever a client sent
 	return len(b), nil
 }
 

@@ -190,12 +190,14 @@ func inABrowser(t *testing.T, s *server, sent map[string]string) {
 			"name": cookie.Name, "value": cookie.Value, "url": base + "/", "path": "/", "secure": true, "httpOnly": true, "sameSite": "Strict",
 		}, nil)
 	}
-	// What was injected would show: a variable, a handler, a script or frame of its own, a base.
-	const look = `JSON.stringify([typeof window.pwned, [...document.querySelectorAll("*")].filter(e => [...e.attributes].some(a => /^on|^style$/.test(a.name))).length,
+	// What was injected would show: a variable, a handler, a script or frame of its own, a base. The page's own script says of the
+	// player how wide and high a desktop was, and that only in numbers.
+	const look = `JSON.stringify([typeof window.pwned, [...document.querySelectorAll("*")].filter(e => [...e.attributes].some(a => /^on|^style$/.test(a.name) &&
+		!(e.querySelector(":scope > #player") && a.name === "style" && /^aspect-ratio: \d+ \/ \d+;$/.test(a.value)))).length,
 		[...document.scripts].map(e => e.src), document.querySelectorAll("iframe, base, object, embed, meta[http-equiv]").length, document.body.innerText.length > 50])`
 	for id, payload := range sent {
 		got := c.open(base+"/sessions/"+id, look)
-		if want := `["undefined",0,["` + base + `/static/player.js"],0,true]`; got != want {
+		if want := `["undefined",0,["` + base + `/static/thumbnails.js","` + base + `/static/player.js"],0,true]`; got != want {
 			t.Errorf("%q: %s, want %s", payload, got, want)
 		}
 		c.complain(base, payload)

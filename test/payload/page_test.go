@@ -65,7 +65,7 @@ func tree(t *testing.T, browser *http.Client, target string) (skeleton, texts []
 				if strings.HasPrefix(a.Key, "on") || a.Key == "style" || a.Key == "srcdoc" {
 					t.Errorf("%s has the attribute %s", target, a.Key)
 				}
-				if slices.Contains([]string{"href", "src", "action", "data-src"}, a.Key) && !strings.HasPrefix(a.Val, "/") || strings.HasPrefix(a.Val, "//") {
+				if slices.Contains([]string{"href", "src", "action", "data-src", "data-thumbnails", "data-sprite"}, a.Key) && !strings.HasPrefix(a.Val, "/") || strings.HasPrefix(a.Val, "//") {
 					t.Errorf("%s leads to %q", target, a.Val)
 				}
 			}
@@ -86,7 +86,7 @@ func onThePage(t *testing.T, s *server, plain string, sent map[string]string) {
 	var bare []string // of a session without a recording
 	for id, payload := range sent {
 		skeleton, texts := tree(t, browser, base+"/sessions/"+id)
-		if !slices.Contains(skeleton, "button class data-src data-start") {
+		if !slices.Contains(skeleton, "button class data-src data-segment data-start data-end data-size data-thumbnails data-sprite") {
 			if bare == nil {
 				bare = skeleton
 			}
