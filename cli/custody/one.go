@@ -17,6 +17,7 @@ func VerifySession(ctx context.Context, a Archive, id string, cfg Config) (Repor
 	if err != nil {
 		return w.report, err
 	}
+	w.one = true
 	w.expect(evidence.Folder)
 	if err := w.trust(); err != nil {
 		return w.report, err

@@ -60,6 +60,12 @@ func TestASessionOfTodayIsVerifiedByItself(t *testing.T) {
 	if r, err := custody.VerifySession(t.Context(), store, "s5", cfg); err != nil || !r.Verified || r.Sessions != 1 || len(r.Notes) == 0 {
 		t.Errorf("%+v, %v", r, err)
 	}
+	first := b.open(t, "first-day", false)
+	alone := &archive{t: t, store: first, key: a.key, content: map[string][]byte{}}
+	alone.session("s1", 1000)
+	if r, err := custody.VerifySession(t.Context(), first, "s1", cfg); err != nil || !r.Verified || r.Sessions != 1 || len(r.Notes) != 2 {
+		t.Errorf("on the first day: %+v, %v", r, err)
+	}
 	a.key = newKey(t)
 	a.session("s6", 1000)
 	if r, err := custody.VerifySession(t.Context(), store, "s6", cfg); err != nil || r.Verified || r.Problems[0].Kind != custody.Added {
