@@ -186,6 +186,15 @@ func testFilters(t *testing.T, open opener) {
 	}
 }
 
+func fleets(names ...string) *catalog.Scope {
+	return &catalog.Scope{Parts: []catalog.Part{{Fleets: names}}}
+}
+
+func join(s *catalog.Scope, parts ...catalog.Part) *catalog.Scope {
+	joined := s.Join(catalog.Scope{Parts: parts})
+	return &joined
+}
+
 // Every way to find sessions is gone by one of these.
 func testWays(t *testing.T, open opener) {
 	c := open()
@@ -199,6 +208,14 @@ func testWays(t *testing.T, open opener) {
 		{EndedAfter: day(3), ActiveAt: day(4)}, {EndedBefore: day(3), ActiveAt: day(4)},
 		{Scope: &catalog.Scope{}}, {Scope: &catalog.Scope{Parts: []catalog.Part{{Groups: []string{"g0"}}}}, Fleet: "f1"},
 		{Scope: &catalog.Scope{Parts: []catalog.Part{{Stacks: []string{"t0"}, Fleets: []string{"f0", "f2"}}, {Users: []string{"Ann"}}, {}}}, ActiveAt: all[60].Start},
+		{Scope: fleets("f0", "f2", "f0")}, {Scope: fleets("f0", "", "\x00")}, {Scope: fleets("f0", "f2"), States: []catalog.SessionState{catalog.SessionComplete}},
+		{Scope: fleets("f0", "f2"), Stack: "t1"}, {Scope: fleets("f0", "f2"), Text: "windows"}, {Scope: fleets("f0", "f2"), EndedAfter: day(3), EndedBefore: day(20)},
+		{Scope: join(fleets("f0", "f2"), catalog.Part{Stacks: []string{"t0"}}, catalog.Part{Users: []string{"Ann", "Bob"}})},
+		{Scope: join(fleets("f0", "f2"), catalog.Part{Stacks: []string{"t0"}}), EndedAfter: day(3)},
+		{Scope: join(fleets("f0", "f2"), catalog.Part{Fleets: []string{"f1"}}), EndedAfter: day(3), EndedBefore: day(9), StartedBefore: day(8)},
+		{Scope: &catalog.Scope{Parts: []catalog.Part{{Fleets: []string{"f0", "f2"}, Groups: []string{"g0"}}, {Fleets: []string{"f1"}, Users: []string{"Ann"}}}}, EndedBefore: day(9)},
+		{Scope: &catalog.Scope{Parts: []catalog.Part{{Stacks: []string{"t0", "t1"}, Users: []string{"Ann"}}}}, EndedBefore: day(9)},
+		{ActiveAt: all[60].Start, Text: "legacy win*"}, {EndedAfter: day(3), EndedBefore: day(9), Text: "exam* f1"},
 	} {
 		for _, order := range []catalog.Order{catalog.OrderStart, catalog.OrderEnd, catalog.OrderUser} {
 			for _, budget := range []int{1, 2000} {

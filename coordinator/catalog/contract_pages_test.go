@@ -72,6 +72,7 @@ func testListDeleted(t *testing.T, open opener) {
 		{ActiveAt: all[45].Start.Add(time.Minute)}, {ActiveAt: all[45].Start, Text: "f1"}, {EndedAfter: at(3 * 86400), EndedBefore: at(20 * 86400)},
 		{EndedAfter: at(3 * 86400), EndedBefore: at(20 * 86400), Stack: "t1"}, {EndedAfter: at(3 * 86400), Fleet: "f2", Text: "t1"},
 		{Scope: &catalog.Scope{Parts: []catalog.Part{{Groups: []string{"g0"}}}}}, {Scope: &catalog.Scope{Parts: []catalog.Part{{Fleets: []string{"f0", "f2"}}, {Users: []string{"Bob"}}}}},
+		{Scope: fleets("f0", "f2")}, {Scope: fleets("f0", "f2"), EndedAfter: at(3 * 86400), EndedBefore: at(20 * 86400)}, {Scope: fleets("f0", "f2"), Text: "exam*"},
 	} {
 		for _, f.Deleted = range []bool{false, true} {
 			for _, f.Order = range []catalog.Order{catalog.OrderStart, catalog.OrderEnd, catalog.OrderUser} {

@@ -150,10 +150,8 @@ func (f Filter) times(s *statement) (conditions []string) {
 }
 
 // columns are the conditions on columns that a query has as terms.
-func (f Filter) columns(s *statement) (conditions []string) {
-	for _, one := range f.fields() {
-		conditions = append(conditions, one.column+" = "+s.arg(one.value))
-	}
+func (f Filter) columns(s *statement) []string {
+	conditions := f.fieldConditions(s)
 	if len(f.States) > 0 {
 		var states []string
 		for _, state := range f.States {
@@ -166,6 +164,13 @@ func (f Filter) columns(s *statement) (conditions []string) {
 	}
 	if c := f.Scope.condition(s); c != "" {
 		conditions = append(conditions, c)
+	}
+	return conditions
+}
+
+func (f Filter) fieldConditions(s *statement) (conditions []string) {
+	for _, one := range f.fields() {
+		conditions = append(conditions, one.column+" = "+s.arg(one.value))
 	}
 	return conditions
 }

@@ -86,7 +86,7 @@ func (s search) byStart(ctx context.Context, low, high int64) ([]int64, error) {
 	if s.tx.dialect.name != "sqlite" {
 		return s.byStartPostgres(ctx, low, high)
 	}
-	if s.fleetAndMore() {
+	if s.filter.fleetAndMore() {
 		return s.byField(ctx, low, high)
 	}
 	// Nearly all sessions are kept, so that the list of those is long, and to go through it takes longer than to look at the few sessions
@@ -129,8 +129,7 @@ func (s search) after(positions []int64, low, high int64) (int64, int64) {
 }
 
 // fleetAndMore reports whether a fleet and a stack, a user or a state are asked for, and no more: there are indexes.
-func (s search) fleetAndMore() bool {
-	f := s.filter
+func (f Filter) fleetAndMore() bool {
 	return f.Fleet != "" && f.Text == "" && !f.Deleted && !f.scoped() &&
 		((f.Stack != "" || f.User != "") && len(f.fields()) == 2 && len(f.States) == 0 || len(f.fields()) == 1 && len(f.States) == 1)
 }
@@ -164,8 +163,11 @@ func (s search) sorted(ctx context.Context) ([]int64, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.inOrderOfEnds() {
+	if s.filter.inOrderOfEnds() {
 		return s.through(ctx, key, after)
+	}
+	if all := s.filter.choicesIn(Filter.inOrderOfEnds); all != nil {
+		return s.endsOfChoices(ctx, all, after)
 	}
 	if s.filter.Order == OrderEnd && s.filter.timeless() && s.filter.StartedAfter.IsZero() && s.filter.StartedBefore.IsZero() {
 		page, ok, err := s.byEnds(ctx)
@@ -187,8 +189,7 @@ func (s search) sorted(ctx context.Context) ([]int64, error) {
 }
 
 // inOrderOfEnds reports whether an index has all that is asked for in the order of ends.
-func (s search) inOrderOfEnds() bool {
-	f := s.filter
+func (f Filter) inOrderOfEnds() bool {
 	timed := !f.ActiveAt.IsZero() || !f.StartedAfter.IsZero() || !f.StartedBefore.IsZero()
 	if f.Order != OrderEnd || timed || f.Deleted || f.Text != "" || f.scoped() {
 		return false
@@ -275,14 +276,8 @@ func (s search) through(ctx context.Context, key string, after any) ([]int64, er
 	q.add("SELECT s.position FROM sessions s")
 	if s.tx.dialect.name == "sqlite" {
 		index := "sessions_by_user"
-		switch {
-		case s.filter.Order != OrderEnd:
-		case s.filter.Fleet != "" && !s.filter.Deleted:
-			index = "sessions_kept_by_fleet_and_end"
-		case s.filter.Stack != "" && !s.filter.Deleted:
-			index = "sessions_kept_by_stack_and_end"
-		default:
-			index = "sessions_by_end"
+		if s.filter.Order == OrderEnd {
+			index, _ = Filter{Fleet: s.filter.Fleet, Stack: s.filter.Stack, Deleted: s.filter.Deleted}.endIndex()
 		}
 		q.add(" INDEXED BY %s", index) // it would rather sort a whole fleet
 	}

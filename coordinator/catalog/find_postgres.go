@@ -8,8 +8,11 @@ import (
 )
 
 func (s search) byStartPostgres(ctx context.Context, low, high int64) ([]int64, error) {
-	if s.simple() {
+	if s.filter.inOrder() {
 		return s.byField(ctx, low, high)
+	}
+	if all := s.filter.choicesIn(Filter.inOrder); all != nil {
+		return s.byChoices(ctx, all, low, high)
 	}
 	e, err := s.expect(ctx)
 	if err != nil {
@@ -42,13 +45,9 @@ func (s search) byStartPostgres(ctx context.Context, low, high int64) ([]int64, 
 	return s.byWeeks(ctx, low, high, e)
 }
 
-// simple reports whether an index has what the filter selects, in order.
-func (s search) simple() bool {
-	several := len(s.filter.fields())
-	if n := len(s.filter.States); n > 0 {
-		several += n
-	}
-	return !s.filter.Deleted && s.filter.Text == "" && several <= 1 && !s.filter.scoped() || s.fleetAndMore()
+// inOrder reports whether an index has what the filter selects, in the order of starts.
+func (f Filter) inOrder() bool {
+	return !f.Deleted && f.Text == "" && len(f.fields())+len(f.States) <= 1 && !f.scoped() || f.fleetAndMore()
 }
 
 // expectation is what the planner believes of all sessions, and where the first and the last of them is.
@@ -87,13 +86,30 @@ func (s search) expect(ctx context.Context) (e expectation, err error) {
 // asked of the index.
 func (s search) matching(q *statement) string {
 	conditions := make([]string, len(s.query))
-	for i := range s.query {
-		conditions[i] = "terms @@ CAST(CAST(" + q.arg(s.tx.dialect.match(s.query[i:i+1])) + " AS TEXT) AS TSQUERY)"
-		if s.query[i][0].text == termKept {
+	for i, clause := range s.query {
+		conditions[i] = s.has(q, clause)
+		if clause[0].text == termKept {
 			conditions[i] = "(" + conditions[i] + ") IS TRUE"
 		}
 	}
 	return strings.Join(conditions, " AND ")
+}
+
+// has is the condition that sessions have a term of a clause.
+func (s search) has(q *statement, clause []term) string {
+	return "terms @@ CAST(CAST(" + q.arg(s.tx.dialect.match(query{clause})) + " AS TEXT) AS TSQUERY)"
+}
+
+// having returns those of some positions whose sessions a query selects, in the order of the page. They are looked at one by one: "IS TRUE"
+// keeps the planner from asking the text index for all that the query selects.
+func (s search) having(ctx context.Context, what query, some []int64) ([]int64, error) {
+	var q statement
+	q.add("SELECT t.position FROM unnest(CAST(%s AS BIGINT[])) AS these (position) JOIN session_search t ON t.position = these.position WHERE true", q.arg(some))
+	for _, clause := range what {
+		q.add(" AND (%s) IS TRUE", s.has(&q, clause))
+	}
+	found, err := s.numbers(ctx, &q)
+	return descending(found, len(found), s.filter.Ascending), err
 }
 
 // amongNewest looks through the first sessions, of one field if there is one; all says that there are no more.

@@ -8,29 +8,20 @@ import (
 	"time"
 )
 
-// mostWords is of how many sessions at most the words are looked at one by one, which takes longer than to look at a column.
-const mostWords = 300
-
 // byTime finds sessions by when they were active or ended: an index alone tells which, and where they are few all that is left to be
 // asked is asked of them.
 func (s search) byTime(ctx context.Context, low, high int64) ([]int64, error) {
 	find, rest := s.active, s.filter
 	if !rest.EndedAfter.IsZero() || !rest.EndedBefore.IsZero() {
 		find, rest.EndedAfter, rest.EndedBefore = s.ending, time.Time{}, time.Time{}
-		switch _, field := s.endIndex(); field {
-		case kindFleet:
-			rest.Fleet, rest.Deleted = "", true
-		case kindStack:
-			rest.Stack, rest.Deleted = "", true
+		if _, of := s.filter.endIndex(); of != nil {
+			rest = rest.settled(*of)
 		}
 	} else {
 		rest.ActiveAt, rest.Deleted = time.Time{}, true
 	}
 	most := s.budget
-	switch {
-	case rest.Text != "" && s.tx.dialect.name != "sqlite":
-		most = min(most, mostWords)
-	case rest.free() && s.filter.EndedAfter.IsZero() && s.filter.EndedBefore.IsZero(): // they come in order
+	if rest.free() && s.filter.EndedAfter.IsZero() && s.filter.EndedBefore.IsZero() { // they come in order
 		most = min(most, s.limit)
 	}
 	found, all, err := find(ctx, low, high, most)
@@ -71,17 +62,14 @@ func (s search) active(ctx context.Context, low, high int64, most int) (found []
 // most.
 func (s search) ending(ctx context.Context, low, high int64, most int) (found []int64, all bool, err error) {
 	var q statement
-	index, field := s.endIndex()
+	index, of := s.filter.endIndex()
 	q.add("SELECT position FROM sessions")
 	if s.tx.dialect.name == "sqlite" {
 		q.add(" INDEXED BY %s", index)
 	}
 	q.add(" WHERE %s AND %s < %s", s.ended(&q), endOrder, q.arg(endless)) // those that are not over have not ended
-	switch field {
-	case kindFleet:
-		q.add(" AND deleted_time = 0 AND fleet = %s", q.arg(s.filter.Fleet))
-	case kindStack:
-		q.add(" AND deleted_time = 0 AND stack = %s", q.arg(s.filter.Stack))
+	if of != nil {
+		q.add(" AND deleted_time = 0 AND %s", of.condition(&q))
 	}
 	q.add(" LIMIT %d", most+1)
 	if found, err = s.numbers(ctx, &q); err != nil || len(found) > most {
@@ -89,18 +77,6 @@ func (s search) ending(ctx context.Context, low, high int64, most int) (found []
 	}
 	found = slices.DeleteFunc(found, func(p int64) bool { return p < low || p >= high })
 	return descending(found, len(found), s.filter.Ascending), true, nil
-}
-
-// endIndex is the index in the order of ends that has the fewest of what is sought, and which field it is of, if any.
-func (s search) endIndex() (index, field string) {
-	switch {
-	case s.filter.Deleted:
-	case s.filter.Fleet != "":
-		return "sessions_kept_by_fleet_and_end", kindFleet
-	case s.filter.Stack != "":
-		return "sessions_kept_by_stack_and_end", kindStack
-	}
-	return "sessions_by_end", ""
 }
 
 // among returns those of some positions, which are in the order of the page, whose sessions are what a filter asks for, until the page is
@@ -147,12 +123,13 @@ func (s search) check(ctx context.Context, some []int64, f Filter) ([]int64, err
 	if err != nil || len(some) == 0 {
 		return nil, err
 	}
-	if s.tx.dialect.name == "sqlite" {
-		const most = 4000
-		matching, err := s.indexed(ctx, words, slices.Min(some), slices.Max(some)+1, most)
-		if err != nil || len(matching) < most {
-			return shared(some, matching), err
-		}
+	if s.tx.dialect.name != "sqlite" {
+		return s.having(ctx, words, some)
+	}
+	const most = 4000
+	matching, err := s.indexed(ctx, words, slices.Min(some), slices.Max(some)+1, most)
+	if err != nil || len(matching) < most {
+		return shared(some, matching), err
 	}
 	sessions, err := sessionsAt(ctx, s.tx, some)
 	var found []int64

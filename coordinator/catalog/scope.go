@@ -165,7 +165,7 @@ func (f Filter) narrowed() (narrow Filter, possible bool) {
 	}
 	var left []Part
 	for _, p := range f.Scope.Parts {
-		if p.empty() || !p.settle(f) {
+		if p.empty() || !p.storable() || !p.settle(f) {
 			continue
 		}
 		if p.empty() { // the filter asks for nothing else
@@ -192,6 +192,18 @@ func (f Filter) narrowed() (narrow Filter, possible bool) {
 	}
 	f.Scope = &Scope{Parts: left}
 	return f, len(left) > 0
+}
+
+// storable takes out of a part the values that no session can have, and reports whether any can be in it.
+func (p *Part) storable() bool {
+	for _, values := range []*[]string{&p.Stacks, &p.Fleets, &p.Users, &p.Groups} {
+		left := slices.DeleteFunc(slices.Clone(*values), func(v string) bool { return Filter{User: v}.unstorable() })
+		if len(left) == 0 && len(*values) > 0 {
+			return false
+		}
+		*values = left
+	}
+	return true
 }
 
 // settle takes out of a part what a filter asks for, and reports whether anything that the filter selects can be in it.
