@@ -110,6 +110,8 @@ func checkEncoder(id string) error {
 type textFlag struct {
 	to  *string
 	max int
+	// filled refuses the empty text.
+	filled bool
 }
 
 func (f textFlag) String() string { return "" }
@@ -118,6 +120,8 @@ func (f textFlag) Type() string { return "TEXT" }
 
 func (f textFlag) Set(s string) error {
 	switch {
+	case f.filled && s == "":
+		return errEmpty
 	case len(s) > f.max:
 		return fmt.Errorf("is %d bytes long, at most %d", len(s), f.max)
 	case !utf8.ValidString(s):
@@ -131,7 +135,42 @@ func (f textFlag) Set(s string) error {
 
 // textVar adds a flag of one line.
 func textVar(flags *pflag.FlagSet, to *string, name string, limit int, usage string) {
-	flags.Var(textFlag{to, limit}, name, usage)
+	flags.Var(textFlag{to: to, max: limit}, name, usage)
+}
+
+// errEmpty is about a filter: whoever gives one whose value got lost is not to get everything.
+var errEmpty = errors.New("is empty; leave the flag out where nothing is meant")
+
+// filterVar adds a flag of one line by which something is found.
+func filterVar(flags *pflag.FlagSet, to *string, name string, limit int, usage string) {
+	flags.Var(textFlag{to, limit, true}, name, usage)
+}
+
+// statesFlag is a flag of words from a list, given several times or parted by commas.
+type statesFlag struct {
+	to    *[]string
+	words []string
+}
+
+func (f statesFlag) String() string { return "" }
+
+func (f statesFlag) Type() string { return "STATE" }
+
+func (f statesFlag) Set(s string) error {
+	for word := range strings.SplitSeq(s, ",") {
+		var known string
+		if err := (oneOf{&known, f.words}).Set(word); err != nil {
+			return err
+		}
+		*f.to = append(*f.to, known)
+	}
+	return nil
+}
+
+// statesVar adds a flag of states, with completion.
+func statesVar(c *cobra.Command, to *[]string, words []string, usage string) {
+	c.Flags().Var(statesFlag{to, words}, "state", usage)
+	_ = c.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
 }
 
 // countFlag is a number that is not negative.

@@ -63,10 +63,10 @@ func (a *app) exportAudit() *cobra.Command {
 	}
 	flags := c.Flags()
 	wordVar(c, &form, "format", []string{exportJSON, exportCSV}, "json (one record a line) or csv")
-	textVar(flags, &r.Actor, "actor", maxName, "only what this `ACTOR` did")
-	textVar(flags, &r.Action, "action", maxName, "only this `ACTION`, as session.delete")
-	textVar(flags, &r.Object, "object", maxName, "only what was done to this `OBJECT`: an id")
-	textVar(flags, &r.Result, "result", maxName, "only records with this `RESULT`, as refused")
+	filterVar(flags, &r.Actor, "actor", maxName, "only what this `ACTOR` did")
+	filterVar(flags, &r.Action, "action", maxName, "only this `ACTION`, as session.delete")
+	filterVar(flags, &r.Object, "object", maxName, "only what was done to this `OBJECT`: an id")
+	filterVar(flags, &r.Result, "result", maxName, "only records with this `RESULT`, as refused")
 	a.timeVar(flags, &r.After, "after", "only records of this `TIME` or later")
 	a.timeVar(flags, &r.Before, "before", "only records before this `TIME`")
 	return c

@@ -80,14 +80,14 @@ func (p Program) Run(ctx context.Context) int {
 	root.SetArgs(p.Args)
 	root.SetOut(p.Stdout)
 	root.SetErr(p.Stderr)
-	err := root.ExecuteContext(ctx)
+	ran, err := root.ExecuteContextC(ctx)
 	if err == nil || errors.Is(err, errEnded) {
 		return exitOK
 	}
 	if errors.Is(ctx.Err(), context.Canceled) {
 		err = errors.New("interrupted")
 	}
-	fmt.Fprintf(p.Stderr, "recctl: %s\n", oneLine(err))
+	fmt.Fprintf(p.Stderr, "recctl: %s\n", oneLine(inWords(ran, err)))
 	if !a.parsed {
 		return exitUsage
 	}
@@ -108,7 +108,7 @@ func needCommand(c *cobra.Command, _ []string) error {
 // dial opens the connection that the context describes. The caller closes it.
 func (a *app) dial() (*grpc.ClientConn, error) {
 	if a.timeout <= 0 {
-		return nil, usageError{fmt.Errorf("--timeout: %v is none", a.timeout)}
+		return nil, usageError{fmt.Errorf("--timeout: %v is not above 0", a.timeout)}
 	}
 	client, err := a.target.client()
 	if err != nil {

@@ -166,7 +166,11 @@ func (a *app) named(c config, name, from string) (target, error) {
 		t.file = t.profile.ClientFile
 		return t, nil
 	}
-	if _, err := os.Stat(name); err != nil && !strings.ContainsAny(name, `/\`) {
+	_, err := os.Stat(name)
+	if errors.Is(err, os.ErrNotExist) && strings.ContainsAny(name, `/\`) {
+		return target{}, fmt.Errorf("%s: there is no client file %s", from, quote(name))
+	}
+	if err != nil && !strings.ContainsAny(name, `/\`) {
 		known := "there are none"
 		if names := slices.Sorted(maps.Keys(c.Contexts)); len(names) > 0 {
 			known = "there are " + strings.Join(names, ", ")

@@ -34,7 +34,7 @@ func checkEnrollment(r *recfleetv1.CreateEnrollmentRequest, aws *recfleetv1.AwsR
 		}
 		for _, p := range f.patterns {
 			var checked string
-			err := textFlag{&checked, maxName}.Set(p)
+			err := textFlag{to: &checked, max: maxName}.Set(p)
 			if err == nil && p == "" {
 				err = errors.New("is no name")
 			}

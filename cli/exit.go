@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 
+	"github.com/spf13/cobra"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -82,8 +85,51 @@ func (e *callError) Error() string {
 	case codes.DeadlineExceeded:
 		message = "the coordinator did not answer in time"
 	}
+	if strings.HasPrefix(message, e.doing+": ") { // the coordinator says the same
+		return message
+	}
 	return e.doing + ": " + message
 }
+
+// field matches what a coordinator says of a field of a request: its name, and what is wrong with it.
+var field = regexp.MustCompile(`^([a-z][a-z_]*)(?:\[[^\]]*\])?(?: key)?: (.+)$`)
+
+// inWords makes of what a coordinator says of a request's field what it says of the flag or the argument that it came from.
+func inWords(c *cobra.Command, err error) error {
+	call, ok := err.(*callError) //nolint:errorlint // one that others wrap is not about the command line alone
+	if !ok || c == nil || call.status.Code() != codes.InvalidArgument && call.status.Code() != codes.NotFound {
+		return err
+	}
+	said := field.FindStringSubmatch(call.status.Message())
+	if said == nil {
+		return err
+	}
+	name := strings.ReplaceAll(said[1], "_", "-")
+	noun := strings.TrimSuffix(name, "-id")
+	where := ""
+	if _, arguments, _ := strings.Cut(c.Use, " "); slices.Contains(strings.Fields(arguments), strings.ToUpper(noun)) {
+		where = strings.ToUpper(noun)
+	}
+	for _, flag := range []string{name, noun, strings.TrimSuffix(name, "s"), map[string]string{"metadata": "meta"}[name]} {
+		if where == "" && c.Flags().Lookup(flag) != nil {
+			where = "--" + flag
+		}
+	}
+	if where == "" {
+		return err
+	}
+	return &fieldError{where + ": " + said[2], err}
+}
+
+// fieldError is an error of a call in the words of the command line.
+type fieldError struct {
+	text string
+	error
+}
+
+func (f *fieldError) Error() string { return f.text }
+
+func (f *fieldError) Unwrap() error { return f.error }
 
 // unreached reports whether a message is gRPC's own about a connection, and not a coordinator's.
 func unreached(message string) bool {

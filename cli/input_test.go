@@ -6,6 +6,9 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 func TestFilters(t *testing.T) {
@@ -74,6 +77,16 @@ func TestBadInputNamesItsPlace(t *testing.T) {
 		{[]string{"audit", "list", "--after", "x"}, "--after: "},
 		{[]string{"audit", "list", "--actor", "\u202e\n"}, "--actor: "},
 		{[]string{"sessions", "list", "--context", long}, "--context: "},
+		{[]string{"sessions", "list", "--context", "/nowhere/client.json"}, `--context: there is no client file "/nowhere`},
+		{[]string{"sessions", "list", "--user", ""}, `--user: "" is empty`},
+		{[]string{"sessions", "list", "--state", ""}, `--state: "" is none of starting`},
+		{[]string{"sessions", "list", "--state", "complete,lost"}, `--state: "complete,lost" is none of starting`},
+		{[]string{"jobs", "list", "--session", ""}, `--session: "" cannot be`},
+		{[]string{"audit", "list", "--actor", ""}, `--actor: "" is empty`},
+		{[]string{"policy", "test", "--group", ""}, `--group: "" is empty`},
+		{[]string{"sessions", "list", "--timeout", "0"}, "--timeout: 0s is not above 0"},
+		{[]string{"recordings", "download", "a1", "--gaps", "cut"}, "--gaps: says what --join does"},
+		{[]string{"recordings", "download", "a1", "--dir", "/proc/nowhere"}, "--dir: "},
 	} {
 		exit, stdout, stderr := f.run(t, c.args...)
 		if exit != exitUsage || stdout != "" || !strings.Contains(stderr, c.want) || strings.Count(stderr, "\n") != 1 || len(stderr) > longestLine+100 ||
@@ -83,6 +96,37 @@ func TestBadInputNamesItsPlace(t *testing.T) {
 	}
 	if len(f.lists)+len(f.noted()) > 0 {
 		t.Errorf("the coordinator was asked: %v %v", f.lists, f.noted())
+	}
+}
+
+// What the coordinator says of a request's field is said of the flag or the argument that it came from.
+func TestFieldsAreNamedAsTyped(t *testing.T) {
+	f := newFixture(t)
+	for _, c := range []struct {
+		args []string
+		said error
+		exit int
+		want string
+	}{
+		{[]string{"sessions", "list", "--text", "ab*"}, status.Error(codes.InvalidArgument, "text: needs 3 letters"), exitUsage, "recctl: --text: needs 3 letters\n"},
+		{[]string{"sessions", "list"}, status.Error(codes.InvalidArgument, "states[0]: is missing"), exitUsage, "recctl: --state: is missing\n"},
+		{[]string{"sessions", "list"}, status.Error(codes.InvalidArgument, "page_token: is no token"), exitUsage, "recctl: list sessions: page_token: is no token\n"},
+		{[]string{"sessions", "list"}, status.Error(codes.Unavailable, "text: is away"), exitUnavailable, "recctl: list sessions: text: is away\n"},
+	} {
+		f.refuse["list"] = c.said
+		if exit, _, stderr := f.run(t, c.args...); exit != c.exit || stderr != c.want {
+			t.Errorf("%q: exit %d, %q", c.args, exit, stderr)
+		}
+	}
+	for want, said := range map[string]error{
+		"recctl: SESSION: session a1 not found\n":   status.Error(codes.NotFound, "session_id: session a1 not found"),
+		"recctl: get session a1: it is asleep\n":    status.Error(codes.FailedPrecondition, "get session a1: it is asleep"),
+		"recctl: get session a1: session: asleep\n": status.Error(codes.FailedPrecondition, "session: asleep"),
+	} {
+		f.refuse["get"] = said
+		if exit, _, stderr := f.run(t, "sessions", "get", "a1"); exit == exitOK || stderr != want {
+			t.Errorf("exit %d, %q, want %q", exit, stderr, want)
+		}
 	}
 }
 

@@ -2,13 +2,14 @@ package cli
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
 
+	"github.com/recfleet/recfleet/internal/chunk"
 	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
 )
 
@@ -34,19 +35,12 @@ func (a *app) listJobs() *cobra.Command {
 		session string
 	)
 	c := &cobra.Command{
-		Use: "list", Short: "List jobs in the order in which they are to be done", Args: noArgs,
-		Long: "List jobs in the order in which they are to be done, without those that are done unless --state completed asks for them.",
+		Use: "list", Short: "List jobs, the newest first", Args: noArgs,
+		Long: "List jobs, the newest first, without those that are done unless --state completed asks for them.",
 		RunE: a.connected(func(ctx context.Context, conn *grpc.ClientConn, _ []string) error {
 			r := &recfleetv1.ListJobsRequest{SessionId: session}
 			for _, word := range states {
-				number, ok := recfleetv1.JobState_value[jobStatePrefix+strings.ToUpper(word)]
-				if !ok || number == 0 {
-					return usageError{fmt.Errorf("--state: %s is none of %s", quote(word), strings.Join(jobStateNames(), ", "))}
-				}
-				r.States = append(r.States, recfleetv1.JobState(number))
-			}
-			if session != "" && checkSession(session) != nil {
-				return usageError{fmt.Errorf("--session: %s cannot be a session's id", quote(session))}
+				r.States = append(r.States, recfleetv1.JobState(recfleetv1.JobState_value[jobStatePrefix+strings.ToUpper(word)]))
 			}
 			jobs, err := a.jobPages(ctx, conn, r, limit)
 			if err != nil {
@@ -56,10 +50,9 @@ func (a *app) listJobs() *cobra.Command {
 		}),
 	}
 	a.outputFlags(c)
-	c.Flags().StringSliceVar(&states, "state", nil, "only jobs in this `STATE`; may be repeated")
-	c.Flags().StringVar(&session, "session", "", "only jobs of this `SESSION`")
+	statesVar(c, &states, jobStateNames(), "only jobs in this `STATE`; may be repeated")
+	c.Flags().Var(sessionFlag{&session}, "session", "only jobs of this `SESSION`")
 	limitVar(c.Flags(), &limit, 0)
-	_ = c.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(jobStateNames(), cobra.ShellCompDirectiveNoFileComp))
 	_ = c.RegisterFlagCompletionFunc("session", a.completeSessions())
 	return c
 }
@@ -74,6 +67,21 @@ func (a *app) jobPages(ctx context.Context, conn *grpc.ClientConn, r *recfleetv1
 		page, err := client.ListJobs(ctx, r)
 		return page.GetJobs(), page.GetNextPageToken(), failed(err, "list jobs")
 	})
+}
+
+// sessionFlag is a flag of a session's id.
+type sessionFlag struct{ to *string }
+
+func (f sessionFlag) String() string { return "" }
+
+func (f sessionFlag) Type() string { return "SESSION" }
+
+func (f sessionFlag) Set(id string) error {
+	if !chunk.ValidSession(id) {
+		return errors.New("cannot be a session's id")
+	}
+	*f.to = id
+	return nil
 }
 
 func jobColumns(t *tables) []column[*recfleetv1.Job] {

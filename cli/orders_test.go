@@ -65,6 +65,17 @@ func TestDeletionIsAskedFor(t *testing.T) {
 	}
 }
 
+func TestNothingIsDownloadedOfADeletedSession(t *testing.T) {
+	f := newFixture(t)
+	f.sessions[0].DeleteTime = f.sessions[0].GetStartTime()
+	for _, args := range [][]string{{}, {"--join"}, {"--segment", "1"}} {
+		exit, stdout, stderr := f.run(t, append([]string{"recordings", "download", "a1", "--dir", t.TempDir()}, args...)...)
+		if exit != exitFailed || stdout != "" || stderr != "recctl: session a1: its recordings were deleted\n" {
+			t.Errorf("%q: exit %d, %q, %q", args, exit, stdout, stderr)
+		}
+	}
+}
+
 func TestHeldSessionIsNotDeleted(t *testing.T) {
 	f := newFixture(t)
 	f.refuse["delete"] = status.Error(codes.FailedPrecondition, "the session is held")

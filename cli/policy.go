@@ -65,7 +65,7 @@ func (groupFlag) Type() string { return "TEXT" }
 
 func (f groupFlag) Set(s string) error {
 	var group string
-	if err := (textFlag{&group, maxName}).Set(s); err != nil {
+	if err := (textFlag{to: &group, max: maxName, filled: true}).Set(s); err != nil {
 		return err
 	}
 	if *f.to = append(*f.to, group); len(*f.to) > maxGroups {

@@ -60,43 +60,49 @@ func (a *app) downloadRecordings() *cobra.Command {
 			"and longer are shown as black with their cause, for as long as they lasted but at most 5 s, which needs encoding too;\n" +
 			"--gaps cut leaves them out. What has been downloaded stays in DIR/SESSION.parts until the video is done.",
 		ValidArgsFunction: first(a.completeSessions()),
-		RunE: a.connected(func(ctx context.Context, conn *grpc.ClientConn, args []string) error {
-			if whole && len(segments) > 0 {
-				return usageError{errors.New("--join: makes one of all segments, so --segment cannot be given with it")}
-			}
-			s, err := a.session(ctx, conn, args[0])
-			if err != nil {
+	}
+	fetch := a.connected(func(ctx context.Context, conn *grpc.ClientConn, args []string) error {
+		s, err := a.session(ctx, conn, args[0])
+		if err != nil {
+			return err
+		}
+		wanted, missing, err := selectRecordings(s, segments)
+		if err != nil {
+			return err
+		}
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return usageError{fmt.Errorf("--dir: %w", err)}
+		}
+		d := &downloader{client: recfleetv1.NewRecordingServiceClient(conn), dir: dir, idle: a.timeout, bar: a.progress, reason: reason, entire: len(segments) == 0}
+		if whole {
+			return a.joined(ctx, d, s, gaps)
+		}
+		problems := missing
+		for _, r := range wanted {
+			path, fetched, err := d.download(ctx, r)
+			switch {
+			case ctx.Err() != nil:
+				return ctx.Err()
+			case code(err) == codes.InvalidArgument: // so are the others
 				return err
+			case err != nil:
+				problems = append(problems, err)
+			case fetched:
+				write(a.Stdout, "%s\n", path)
+			default:
+				write(a.Stdout, "%s (was there already)\n", path)
 			}
-			wanted, missing, err := selectRecordings(s, segments)
-			if err != nil {
-				return err
-			}
-			if err := os.MkdirAll(dir, 0o755); err != nil {
-				return usageError{err}
-			}
-			d := &downloader{client: recfleetv1.NewRecordingServiceClient(conn), dir: dir, idle: a.timeout, bar: a.progress, reason: reason, entire: len(segments) == 0}
-			if whole {
-				return a.joined(ctx, d, s, gaps)
-			}
-			problems := missing
-			for _, r := range wanted {
-				path, fetched, err := d.download(ctx, r)
-				switch {
-				case ctx.Err() != nil:
-					return ctx.Err()
-				case code(err) == codes.InvalidArgument: // so are the others
-					return err
-				case err != nil:
-					problems = append(problems, err)
-				case fetched:
-					write(a.Stdout, "%s\n", path)
-				default:
-					write(a.Stdout, "%s (was there already)\n", path)
-				}
-			}
-			return several(problems)
-		}),
+		}
+		return several(problems)
+	})
+	c.RunE = func(c *cobra.Command, args []string) error {
+		switch {
+		case whole && len(segments) > 0:
+			return usageError{errors.New("--join: makes one of all segments, so --segment cannot be given with it")}
+		case !whole && c.Flags().Changed("gaps"):
+			return usageError{errors.New("--gaps: says what --join does, and is for nothing without it")}
+		}
+		return fetch(c, args)
 	}
 	c.Flags().IntSliceVar(&segments, "segment", nil, "only segment `N`; may be repeated")
 	c.Flags().StringVar(&dir, "dir", ".", "`DIR` to write to; made where it is missing")
@@ -121,6 +127,9 @@ func selectRecordings(s *recfleetv1.Session, segments []int) (wanted []*recfleet
 		default:
 			wanted = append(wanted, g.GetRecording())
 		}
+	}
+	if s.GetDeleteTime() != nil {
+		return nil, nil, fmt.Errorf("session %s: its recordings were deleted", s.GetId())
 	}
 	for _, n := range segments {
 		if !known[n] {

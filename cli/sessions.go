@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -32,13 +31,12 @@ type filter struct {
 func (a *app) sessionFilter(c *cobra.Command) *filter {
 	f := &filter{}
 	r, flags := &f.request, c.Flags()
-	flags.StringSliceVar(&f.states, "state", nil, "only sessions in this `STATE`; may be repeated")
-	_ = c.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(stateNames(), cobra.ShellCompDirectiveNoFileComp))
-	textVar(flags, &r.User, "user", maxName, "only sessions of this `USER`")
-	textVar(flags, &r.Stack, "stack", maxName, "only sessions of this `STACK`")
-	textVar(flags, &r.Fleet, "fleet", maxName, "only sessions of this `FLEET`")
-	textVar(flags, &r.Instance, "instance", maxName, "only sessions on this `INSTANCE`")
-	textVar(flags, &r.Text, "text", maxText, "only sessions with all of these `WORDS` in their id, names or metadata; a word's beginning and *\nstand for all that begin so")
+	statesVar(c, &f.states, stateNames(), "only sessions in this `STATE`; may be repeated")
+	filterVar(flags, &r.User, "user", maxName, "only sessions of this `USER`")
+	filterVar(flags, &r.Stack, "stack", maxName, "only sessions of this `STACK`")
+	filterVar(flags, &r.Fleet, "fleet", maxName, "only sessions of this `FLEET`")
+	filterVar(flags, &r.Instance, "instance", maxName, "only sessions on this `INSTANCE`")
+	filterVar(flags, &r.Text, "text", maxText, "only sessions with all of these `WORDS` in their id, names or metadata; a word's beginning and *\nstand for all that begin so")
 	a.timeVar(flags, &r.StartedAfter, "started-after", "only sessions that started at this `TIME` or later")
 	a.timeVar(flags, &r.StartedBefore, "started-before", "only sessions that started before this `TIME`")
 	a.timeVar(flags, &r.EndedAfter, "ended-after", "only sessions that ended at this `TIME` or later")
@@ -58,11 +56,7 @@ func (f *filter) list() (*recfleetv1.ListSessionsRequest, error) {
 	r := &f.request
 	r.States = nil
 	for _, word := range f.states {
-		number, ok := recfleetv1.SessionState_value[sessionStatePrefix+strings.ToUpper(word)]
-		if !ok || number == 0 {
-			return nil, usageError{fmt.Errorf("--state: %s is none of %s", quote(word), strings.Join(stateNames(), ", "))}
-		}
-		r.States = append(r.States, recfleetv1.SessionState(number))
+		r.States = append(r.States, recfleetv1.SessionState(recfleetv1.SessionState_value[sessionStatePrefix+strings.ToUpper(word)]))
 	}
 	return r, errors.Join(
 		inOrder(r.StartedAfter, "started-after", r.StartedBefore, "started-before"),

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/recfleet/recfleet/coordinator"
 	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
@@ -22,6 +23,47 @@ func (w *world) done(e *encoder) *agent {
 	e.work(1)
 	w.await(a.session, recfleetv1.SessionState_SESSION_STATE_COMPLETE)
 	return a
+}
+
+// What is not there is told by the field that names it, and what is not possible now without the catalog's own words.
+func TestRefusalsAreToldInPlainWords(t *testing.T) {
+	w := newWorld(t, coordinator.Config{})
+	a, e, ctx := newAgent(w), newEncoder(w), t.Context()
+	a.segment(1)
+	e.work(1)
+	sessions, recordings := recfleetv1.NewSessionServiceClient(w.admin), recfleetv1.NewRecordingServiceClient(w.admin)
+	download := func(session string, segment int32) error {
+		stream, err := recordings.DownloadRecording(ctx, &recfleetv1.DownloadRecordingRequest{SessionId: session, Segment: segment})
+		if err == nil {
+			_, err = stream.Recv()
+		}
+		return err
+	}
+	_, get := sessions.GetSession(ctx, &recfleetv1.GetSessionRequest{SessionId: "none"})
+	_, hold := sessions.HoldSession(ctx, &recfleetv1.HoldSessionRequest{SessionId: "none"})
+	_, list := recordings.ListRecordings(ctx, &recfleetv1.ListRecordingsRequest{SessionId: "none"})
+	_, retry := recfleetv1.NewJobServiceClient(w.admin).RetryJob(ctx, &recfleetv1.RetryJobRequest{JobId: "none.1"})
+	_, again := recfleetv1.NewJobServiceClient(w.admin).RetryJob(ctx, &recfleetv1.RetryJobRequest{JobId: a.session + ".1"})
+	_, drain := recfleetv1.NewFleetServiceClient(w.admin).DrainEncoder(ctx, &recfleetv1.DrainEncoderRequest{EncoderId: "none000000000000"})
+	_, remove := sessions.DeleteSession(ctx, &recfleetv1.DeleteSessionRequest{SessionId: a.session})
+	for _, c := range []struct {
+		err  error
+		code codes.Code
+		want string
+	}{
+		{get, codes.NotFound, "session_id: session none not found"},
+		{hold, codes.NotFound, "session_id: session none not found"},
+		{list, codes.NotFound, "session_id: session none not found"},
+		{retry, codes.NotFound, "job_id: job none.1 not found"},
+		{drain, codes.NotFound, "encoder_id: encoder none000000000000 not found"},
+		{download(a.session, 9), codes.NotFound, "session_id: segment 9 of session " + a.session + " not found"},
+		{again, codes.FailedPrecondition, "job " + a.session + ".1 is completed, there is nothing to retry"},
+		{remove, codes.FailedPrecondition, "session " + a.session + " is recording, and only one that is over can be deleted"},
+	} {
+		if status.Code(c.err) != c.code || status.Convert(c.err).Message() != c.want {
+			t.Errorf("%v, want %v %q", c.err, c.code, c.want)
+		}
+	}
 }
 
 func TestHoldReleaseAndDelete(t *testing.T) {
@@ -53,6 +95,8 @@ func TestHoldReleaseAndDelete(t *testing.T) {
 	wantCode(t, err, codes.FailedPrecondition, "deletion")
 	_, err = recfleetv1.NewRecordingServiceClient(w.admin).GetManifest(ctx, &recfleetv1.GetManifestRequest{SessionId: a.session})
 	wantCode(t, err, codes.NotFound, "manifest")
+	_, err = recfleetv1.NewRecordingServiceClient(w.admin).ListRecordings(ctx, &recfleetv1.ListRecordingsRequest{SessionId: a.session})
+	wantCode(t, err, codes.FailedPrecondition, "the recordings of session "+a.session+" were deleted at ")
 
 	records, err := recfleetv1.NewAuditServiceClient(w.admin).ListAuditRecords(ctx, &recfleetv1.ListAuditRecordsRequest{Object: a.session})
 	if err != nil {

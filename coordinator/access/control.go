@@ -96,7 +96,7 @@ func (c *Control) Authenticate(ctx context.Context, bearer string) (Principal, e
 // errAbsent says that there is no such object, or none that the caller may know of.
 type errAbsent struct{ what, id string }
 
-func (e errAbsent) Error() string { return e.what + " " + e.id + ": not found" }
+func (e errAbsent) Error() string { return e.what + "_id: " + e.what + " " + e.id + " not found" }
 
 // errForbidden says that the caller lacks the right everywhere, whatever the call is about.
 type errForbidden struct{ why string }

@@ -50,7 +50,7 @@ func (s *sessionService) order(ctx context.Context, d deed) (*recfleetv1.Session
 	case d.action == access.ActionDelete && !session.Hold.Time.IsZero():
 		return nil, fmt.Errorf("order deletion of session %s: %w", d.object, catalog.ErrHeld)
 	case d.action == access.ActionDelete && !session.State.Final():
-		return nil, fmt.Errorf("delete in state %q: %w", session.State, catalog.ErrTransition)
+		return nil, notOver(session)
 	}
 	who, now := access.Caller(ctx), time.Now()
 	a, err := s.catalog.PendingApproval(ctx, d.object, d.action, now)
@@ -109,11 +109,22 @@ func (s *sessionService) carryOut(ctx context.Context, d deed, by string) (*recf
 			return s.catalog.ReleaseSession(ctx, d.object)
 		}
 		err := s.catalog.OrderDeletion(ctx, d.object, catalog.Deletion{Ordered: time.Now(), By: by, Reason: d.reason})
-		if err == nil {
+		switch {
+		case err == nil:
 			s.deleted()
+		case errors.Is(err, catalog.ErrTransition):
+			session, err := s.catalog.Session(ctx, d.object)
+			if err != nil {
+				return err
+			}
+			return notOver(session)
 		}
 		return err
 	})
+}
+
+func notOver(s catalog.Session) error {
+	return fmt.Errorf("%w: session %s is %s, and only one that is over can be deleted", errPrecondition, s.ID, s.State)
 }
 
 // approvalService is for second people.

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -51,6 +52,9 @@ func (s *jobService) RetryJob(ctx context.Context, r *recfleetv1.RetryJobRequest
 	var job catalog.Job
 	if err := s.ledger.do(ctx, deed{action: "job.retry", object: r.GetJobId()}, func(ctx context.Context) (err error) {
 		job, err = s.catalog.RetryJob(ctx, r.GetJobId(), time.Now())
+		if errors.Is(err, catalog.ErrTransition) {
+			return fmt.Errorf("%w: job %s is completed, there is nothing to retry", errPrecondition, r.GetJobId())
+		}
 		return precondition(err)
 	}); err != nil {
 		return nil, err

@@ -172,13 +172,14 @@ func (g guard) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, n
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	defer func() { err = g.settle(info.FullMethod, err, recover()) }()
+	defer func() { err = g.settle(info.FullMethod, named(req, err), recover()) }()
 	return next(ctx, req)
 }
 
 func (g guard) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
-	defer func() { err = g.settle(info.FullMethod, err, recover()) }()
-	return next(srv, stream)
+	asked := &heard{ServerStream: stream}
+	defer func() { err = g.settle(info.FullMethod, named(asked.request, err), recover()) }()
+	return next(srv, asked)
 }
 
 func (g guard) settle(method string, err error, panicked any) error {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"google.golang.org/grpc"
@@ -140,6 +141,13 @@ func (s *recordingService) ListRecordings(ctx context.Context, r *recfleetv1.Lis
 	page, next, err := s.catalog.ListRecordings(ctx, r.GetSessionId(), size, r.GetPageToken())
 	if err != nil {
 		return nil, err
+	}
+	session, err := s.catalog.Session(ctx, r.GetSessionId())
+	if err != nil {
+		return nil, err
+	}
+	if ordered := session.Deletion.Ordered; !ordered.IsZero() {
+		return nil, fmt.Errorf("%w: the recordings of session %s were deleted at %s", errPrecondition, session.ID, ordered.UTC().Format(time.RFC3339))
 	}
 	answer := &recfleetv1.ListRecordingsResponse{NextPageToken: next}
 	for _, g := range page {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -34,6 +35,7 @@ func toStatus(err error) (_ error, told bool) {
 	var excluded *sessions.NotRecorded
 	var filter *catalog.FilterError
 	var pending *pendingError
+	var absent *absentError
 	code := codes.Unavailable
 	switch {
 	case err == nil:
@@ -42,6 +44,8 @@ func toStatus(err error) (_ error, told bool) {
 		return status.Error(codes.Unavailable, "the bus is not available; try again"), false
 	case errors.Is(err, object.ErrUnavailable):
 		return status.Error(codes.Unavailable, "the archive is not available; try again"), false
+	case errors.As(err, &absent):
+		return status.Error(codes.NotFound, absent.Error()), true
 	case errors.As(err, &pending):
 		return approvalNeeded(pending), true
 	case errors.As(err, &excluded):
@@ -90,5 +94,14 @@ func toStatus(err error) (_ error, told bool) {
 		// What is left is the server's side: its disk, its database. The caller may try again; the reason is not its business.
 		return status.Error(code, "the server could not do it now; try again"), false
 	}
-	return status.Error(code, oneLine(err.Error(), maxReason)), true
+	return status.Error(code, oneLine(plain(err.Error()), maxReason)), true
+}
+
+// plain leaves out what the code says already.
+func plain(message string) string {
+	message = strings.TrimPrefix(message, errPrecondition.Error()+": ")
+	for _, kind := range []error{catalog.ErrConflict, catalog.ErrTransition} {
+		message = strings.TrimSuffix(message, ": "+kind.Error())
+	}
+	return message
 }

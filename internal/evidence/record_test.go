@@ -66,7 +66,9 @@ func TestSentences(t *testing.T) {
 		"ann downloaded a video of segment 3 (0:12:00 to 0:17:00.500)": {Action: "recording.download", Object: "a.3", Span: span},
 		"ann downloaded entire session: a (0:12:00 to 0:17:00.500)":    {Action: "session.download", Object: "a", Span: span},
 		"ann deleted session a, refused: not_found":                    {Action: "session.delete", Object: "a", Result: "not_found"},
-		"ann token.create t": {Action: "token.create", Object: "t", Result: "ok"},
+		"ann made token t":                    {Action: "token.create", Object: "t", Result: "ok"},
+		"ann had encoder e take no more work": {Action: "encoder.drain", Object: "e", Result: "ok"},
+		"ann key.made k":                      {Action: "key.made", Object: "k", Result: "ok"},
 	} {
 		r.Who = "ann"
 		if got := r.Sentence(); got != want {

@@ -35,6 +35,28 @@ func (r Record) Sentence() string {
 		what = "deleted session " + session
 	case "job.retry":
 		what = "retried job " + object
+	case "encoder.drain":
+		what = "had encoder " + object + " take no more work"
+	case "encoder.resume":
+		what = "had encoder " + object + " take work again"
+	case "approval.ask":
+		what = "asked for a second person about session " + object
+	case "approval.approve":
+		what = "approved order " + object
+	case "approval.refuse":
+		what = "refused order " + object
+	case "token.create":
+		what = "made token " + object
+	case "token.revoke":
+		what = "revoked token " + object
+	case "enrollment.create":
+		what = "made enrollment " + object
+	case "enrollment.revoke":
+		what = "revoked enrollment " + object
+	case "agent.revoke":
+		what = "revoked agent " + object
+	case "agent.enroll":
+		what = "enrolled agent " + object
 	default:
 		what = strings.TrimSpace(r.Action + " " + object)
 	}

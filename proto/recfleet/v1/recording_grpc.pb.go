@@ -35,7 +35,8 @@ const (
 type RecordingServiceClient interface {
 	// ListRecordings returns the archived mp4s of one session by segment number. It only reads. One that is archived between
 	// two pages comes on the second if its number is greater than those on the first.
-	// NOT_FOUND where there is no such session; INVALID_ARGUMENT names the field that is wrong.
+	// NOT_FOUND where there is no such session; FAILED_PRECONDITION where its recordings were deleted, GetSession then says what
+	// they were; INVALID_ARGUMENT names the field that is wrong.
 	ListRecordings(ctx context.Context, in *ListRecordingsRequest, opts ...grpc.CallOption) (*ListRecordingsResponse, error)
 	// DownloadRecording sends one mp4, or an object that goes with it, from a byte offset to its end, in messages of at most 64 KiB, the first of which
 	// tells the size. A broken download goes on by calling again with the bytes received so far as offset.
@@ -120,7 +121,8 @@ func (c *recordingServiceClient) GetManifestKey(ctx context.Context, in *GetMani
 type RecordingServiceServer interface {
 	// ListRecordings returns the archived mp4s of one session by segment number. It only reads. One that is archived between
 	// two pages comes on the second if its number is greater than those on the first.
-	// NOT_FOUND where there is no such session; INVALID_ARGUMENT names the field that is wrong.
+	// NOT_FOUND where there is no such session; FAILED_PRECONDITION where its recordings were deleted, GetSession then says what
+	// they were; INVALID_ARGUMENT names the field that is wrong.
 	ListRecordings(context.Context, *ListRecordingsRequest) (*ListRecordingsResponse, error)
 	// DownloadRecording sends one mp4, or an object that goes with it, from a byte offset to its end, in messages of at most 64 KiB, the first of which
 	// tells the size. A broken download goes on by calling again with the bytes received so far as offset.
