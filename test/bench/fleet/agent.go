@@ -226,7 +226,8 @@ func (a *agent) talk(ctx context.Context) error {
 				next = next.Add(syncEvery)
 			}
 			if !now.Before(seal) {
-				seal = now.Add(rand.N(syncEvery))
+				// At any time again: all that came due together would be sealed at once when it goes on.
+				seal = now.Add(rand.N(a.fleet.cfg.segment))
 			}
 			continue
 		}

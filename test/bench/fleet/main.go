@@ -29,7 +29,8 @@ type config struct {
 	inFlight, turns               int
 	churn                         float64
 	segment, duration, warm, turn time.Duration
-	docs, dir, profiles, logLevel string
+	docs, dir, disk               string
+	profiles, logLevel            string
 }
 
 func main() {
@@ -46,10 +47,11 @@ func main() {
 	flag.DurationVar(&cfg.turn, "turn", 8*time.Second, "how long the bus alone is measured, and how long with everything else, in turns")
 	flag.IntVar(&cfg.turns, "turns", 3, "how many turns each has")
 	flag.IntVar(&cfg.inFlight, "in-flight", 128, "how many chunks are under way where as many are published as go")
-	flag.StringVar(&variants, "variants", "apart,always,1s", "how servers are set up: always and 1s, as the broker syncs, in one process; apart, which is always in two")
+	flag.StringVar(&variants, "variants", "apart,always,1s", "how servers are set up: always and 1s, as the broker syncs, in one process; apart, which is always in two; disks, which is apart with catalog and archive on another disk")
 	flag.StringVar(&cfg.docs, "docs", "", "`FILE` whose part between the marks of this benchmark becomes the table")
 	flag.StringVar(&cfg.dir, "dir", "", "`DIR` for the servers' data (default the system's for temporary files)")
-	flag.StringVar(&cfg.profiles, "profiles", "", "`DIR` for the coordinator's CPU and heap profiles")
+	flag.StringVar(&cfg.disk, "disk", "/dev/shm", "`DIR` on another disk, for catalog and archive in the variant disks")
+	flag.StringVar(&cfg.profiles, "profiles", "", "`DIR` for CPU profiles of the servers and the coordinator's heap")
 	flag.StringVar(&cfg.logLevel, "log-level", "warn", "of the servers")
 	flag.Parse()
 	if flag.Arg(0) == serveArgument {
@@ -72,6 +74,7 @@ func run(ctx context.Context, cfg config, variants []string) error {
 	}
 	named := map[string]variant{
 		"always": {}, "1s": {sync: time.Second}, "apart": {apart: true}, "apart-1s": {apart: true, sync: time.Second},
+		"disks": {apart: true, disks: true},
 	}
 	var results []result
 	for _, name := range variants {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
 	"github.com/recfleet/recfleet/internal/bus"
@@ -20,6 +21,7 @@ import (
 // variant is how the server is set up.
 type variant struct {
 	apart bool          // broker and coordinator in a process each
+	disks bool          // catalog and archive on another disk than the broker's
 	sync  time.Duration // 0 is always
 }
 
@@ -30,6 +32,9 @@ func (v variant) String() string {
 	}
 	if v.apart {
 		where = "two processes"
+	}
+	if v.disks {
+		where += ", two disks"
 	}
 	return sync + ", " + where
 }
@@ -130,7 +135,13 @@ func measure(ctx context.Context, cfg config, v variant, say func(string, ...any
 		return r, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	o := order{Dir: dir, Segment: cfg.segment, LogLevel: cfg.logLevel}
+	o := order{Dir: dir, Records: dir, Segment: cfg.segment, LogLevel: cfg.logLevel}
+	if v.disks {
+		if o.Records, err = os.MkdirTemp(cfg.disk, "recfleet-fleet-"); err != nil {
+			return r, err
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(o.Records)) }()
+	}
 	s, err := startServers(ctx, v, o)
 	if err != nil {
 		return r, err
@@ -257,30 +268,47 @@ func (f *fleet) own(ctx context.Context, s servers, r *result) error {
 }
 
 // compare measures in turns what the bus takes with nothing else going on and what it takes with everything, so that what
-// else the machine does falls on both.
+// else the machine does falls on both. Neither always comes first: what one leaves in caches and on the disk's way is the other's.
 func (f *fleet) compare(ctx context.Context, s servers, r *result) error {
 	f.receipts.take()
-	for range f.cfg.turns {
-		f.pace.Store(paceStill)
-		pause(ctx, breath) // what is under way ends
-		limit, err := s.during(func() { r.limits = append(r.limits, f.drive(ctx, f.cfg.turn, true)) })
-		if err != nil {
-			return err
-		}
-		f.pace.Store(paceDriven)
-		pause(ctx, breath)
-		driven, err := s.during(func() { r.driven = append(r.driven, f.drive(ctx, f.cfg.turn, false)) })
-		if err != nil {
-			return err
-		}
-		for i := range limit {
-			r.limitCPU[i] += limit[i] / float64(f.cfg.turns)
-			r.drivenCPU[i] += driven[i] / float64(f.cfg.turns)
+	for i := range f.cfg.turns {
+		for _, alone := range []bool{i%2 == 0, i%2 != 0} {
+			rates, cpu, pace, name := &r.driven, &r.drivenCPU, paceDriven, "driven"
+			if alone {
+				rates, cpu, pace, name = &r.limits, &r.limitCPU, paceStill, "alone"
+			}
+			f.pace.Store(pace)
+			pause(ctx, breath) // what is under way ends
+			profiled := s.profile(f.cfg, name)
+			cores, err := s.during(func() { *rates = append(*rates, f.drive(ctx, f.cfg.turn, alone)) })
+			if err = errors.Join(err, profiled()); err != nil {
+				return err
+			}
+			for i := range cores {
+				cpu[i] += cores[i] / float64(f.cfg.turns)
+			}
 		}
 	}
 	f.pace.Store(paceOwn)
 	r.drivenReceipts = f.receipts.take()
 	return nil
+}
+
+// profile has the servers write CPU profiles of a turn, where there is a directory for them; the last turn's stay. The function that
+// it returns waits for them.
+func (s servers) profile(cfg config, turn string) (wait func() error) {
+	if cfg.profiles == "" {
+		return func() error { return nil }
+	}
+	var group errgroup.Group
+	for i, p := range s.each() {
+		path := filepath.Join(cfg.profiles, turn+"-"+[]string{"coordinator", "broker"}[i]+".pprof")
+		group.Go(func() error {
+			_, err := p.say(question{Profile: path, Length: cfg.turn})
+			return err
+		})
+	}
+	return group.Wait
 }
 
 // breath is how long is waited between turns.

@@ -40,6 +40,8 @@ const (
 // order is what a server is told at its start, on a line of its standard input.
 type order struct {
 	Dir string
+	// Records is where catalog and archive are: Dir, or a directory on another disk than the broker's.
+	Records string
 	// Broker and Coordinator say what runs in the process; a coordinator without a broker uses the one at BusURL.
 	Broker, Coordinator bool
 	BusURL              string
@@ -157,7 +159,7 @@ func (o order) path(name string) string { return filepath.Join(o.Dir, name) }
 
 // archive is where the recordings go.
 func (o order) archive() (object.Location, error) {
-	return object.ParseLocation("file://" + o.path("archive"))
+	return object.ParseLocation("file://" + filepath.Join(o.Records, "archive"))
 }
 
 // run runs the parts until ctx is done, as recfleet and reccoordinator do, and calls ready with the broker's address.
@@ -224,7 +226,7 @@ func (o order) coordinate(ctx context.Context, logger hclog.Logger, broker *bus.
 	var group errgroup.Group
 	group.Go(func() error {
 		return coordinator.Run(ctx, coordinator.Config{
-			CatalogPath: o.path("catalog.db"), ManifestKey: filepath.Join(o.path("identity"), "manifest.key"), Broker: broker, Store: store, Location: location, Listener: listener, TLS: serverTLS, Tokens: tokens, Authority: authority,
+			CatalogPath: filepath.Join(o.Records, "catalog.db"), ManifestKey: filepath.Join(o.path("identity"), "manifest.key"), Broker: broker, Store: store, Location: location, Listener: listener, TLS: serverTLS, Tokens: tokens, Authority: authority,
 			SegmentLength: o.Segment, FreeBytes: coordinator.DiskSpace(o.Dir), UnsafeBroker: o.SyncInterval > 0,
 			Logger: logger.Named("coordinator"), Ready: ready,
 		})
