@@ -37,7 +37,7 @@ type downloader struct {
 	entire bool
 }
 
-// source is an object of the archive as the catalog describes it.
+// source is an object of the archive as the catalog describes it, or a document of the session, of segment 0, as the manifest does.
 type source struct {
 	session string
 	segment int32
@@ -146,7 +146,11 @@ func restart(f *os.File, sum hash.Hash) error {
 
 // stream appends from offset done to the end, and goes on after a break.
 func (d *downloader) stream(ctx context.Context, f io.Writer, sum io.Writer, done int64, from source) error {
-	bar := d.bar(fmt.Sprintf("segment %d", from.segment), from.bytes, done)
+	name := from.key
+	if from.segment > 0 {
+		name = fmt.Sprintf("segment %d", from.segment)
+	}
+	bar := d.bar(name, from.bytes, done)
 	defer bar.Close()
 	to := io.MultiWriter(f, sum, bar)
 	for tries := 1; done < from.bytes; tries++ {

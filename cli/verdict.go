@@ -1,14 +1,8 @@
 package cli
 
 import (
-	"bytes"
-	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
 	"fmt"
-	"io"
 	"slices"
 
 	"google.golang.org/grpc"
@@ -40,8 +34,8 @@ type verdict struct {
 }
 
 type objectVerdict struct {
-	Segment int    `json:"segment"`
-	Key     string `json:"key"`
+	Segment int    `json:"segment"` // 0 for a document of the session
+	Key     string `json:"key"`     // of a document its name in the session's folder
 	Bytes   int64  `json:"bytes"`
 	SHA256  string `json:"sha256"` // as it was read
 	Intact  bool   `json:"intact"`
@@ -102,7 +96,16 @@ func (a *app) verify(ctx context.Context, conn *grpc.ClientConn, id string, pins
 	v.Addenda = len(answer.GetEarlier())
 	v.RecordedSeconds, v.GapSeconds, v.Gaps = m.RecordedSeconds, m.MissingSeconds, append(v.Gaps, m.Gaps...)
 	v.Problems = append(v.Problems, problems...)
-	if err := a.readObjects(ctx, client, s, m, reason, v); err != nil {
+	first := answer.GetManifest()
+	if earlier := answer.GetEarlier(); len(earlier) > 0 {
+		first = earlier[0].GetManifest()
+	}
+	documents, problems, err := documentsOf(m, first)
+	if err != nil {
+		return nil, err
+	}
+	v.Problems = append(v.Problems, problems...)
+	if err := a.readObjects(ctx, client, s, m, documents, reason, v); err != nil {
 		return nil, err
 	}
 	if unread != nil && !slices.ContainsFunc(v.Objects, func(o objectVerdict) bool { return o.SHA256 != "" }) {
@@ -150,119 +153,4 @@ func judgeManifest(answer *recfleetv1.GetManifestResponse, s *recfleetv1.Session
 	}
 	problems = append(problems, verify.Consistent(m, s.GetId())...)
 	return m, append(problems, verify.Agree(m, s)...)
-}
-
-// readObjects reads every object that catalog or manifest name.
-func (a *app) readObjects(ctx context.Context, client recfleetv1.RecordingServiceClient, s *recfleetv1.Session, m manifest.Manifest, reason string, v *verdict) error {
-	named := filesOf(m)
-	var total int64
-	known := map[int]bool{}
-	for _, g := range s.GetSegments() {
-		known[int(g.GetNumber())] = g.GetRecording() != nil
-		if g.GetRecording() == nil {
-			continue
-		}
-		for _, from := range sourcesOf(g.GetRecording()) {
-			total += from.bytes
-		}
-	}
-	for _, g := range m.Segments {
-		if g.Object != nil && !known[g.Number] {
-			v.Objects = append(v.Objects, objectVerdict{Segment: g.Number, Key: g.Object.Key})
-			v.Problems = append(v.Problems, verify.Problem{Kind: verify.Missing, Segment: g.Number, Detail: g.Object.Key + " is not in the catalog, and cannot be read"})
-		}
-	}
-	bar := a.progress("verify", total, 0)
-	defer bar.Close()
-	d := &downloader{client: client, idle: a.timeout, bar: func(string, int64, int64) io.WriteCloser { return shared{bar} }, reason: reason, entire: true}
-	for _, g := range s.GetSegments() {
-		if g.GetRecording() == nil {
-			continue
-		}
-		for _, from := range sourcesOf(g.GetRecording()) {
-			o, problem, err := d.examine(ctx, from, named[from.key])
-			if err != nil {
-				return err
-			}
-			v.Objects = append(v.Objects, o)
-			if problem == nil {
-				continue
-			}
-			v.Problems = append(v.Problems, *problem)
-			if problem.Kind == verify.Unreadable && len(v.Objects) == 1 && m.Format == "" {
-				return nil // neither the manifest nor the first object: the archive is away
-			}
-		}
-	}
-	return nil
-}
-
-// sourcesOf returns the objects of a recording.
-func sourcesOf(r *recfleetv1.Recording) []source {
-	video := videoOf(r)
-	all := []source{video}
-	for file, o := range map[recfleetv1.RecordingFile]*recfleetv1.ArchivedObject{
-		recfleetv1.RecordingFile_RECORDING_FILE_SPRITE: r.GetThumbnails().GetSprite(),
-		recfleetv1.RecordingFile_RECORDING_FILE_INDEX:  r.GetThumbnails().GetIndex(),
-	} {
-		if o != nil {
-			all = append(all, source{video.session, video.segment, file, o.GetObjectKey(), o.GetBytes(), o.GetSha256()})
-		}
-	}
-	slices.SortFunc(all, func(a, b source) int { return cmp.Compare(a.file, b.file) })
-	return all
-}
-
-// filesOf returns what a manifest says of every object that belongs to its segments, by key.
-func filesOf(m manifest.Manifest) map[string]*manifest.File {
-	named := map[string]*manifest.File{}
-	for _, g := range m.Segments {
-		if o := g.Object; o != nil {
-			named[o.Key] = &manifest.File{Key: o.Key, Version: o.Version, Bytes: o.Bytes, SHA256: o.SHA256}
-			if t := o.Thumbnails; t != nil {
-				named[t.Sprite.Key], named[t.Index.Key] = &t.Sprite, &t.Index
-			}
-		}
-	}
-	return named
-}
-
-// shared is a bar that lasts longer than one download.
-type shared struct{ io.Writer }
-
-func (shared) Close() error { return nil }
-
-// examine reads one object. The error is for what would keep it from reading all others too.
-func (d *downloader) examine(ctx context.Context, from source, expected *manifest.File) (objectVerdict, *verify.Problem, error) {
-	n := int(from.segment)
-	o := objectVerdict{Segment: n, Key: from.key, Bytes: from.bytes}
-	problem := func(kind verify.Kind, format string, args ...any) (objectVerdict, *verify.Problem, error) {
-		return o, &verify.Problem{Kind: kind, Segment: n, Detail: from.key + " " + fmt.Sprintf(format, args...)}, nil
-	}
-	sum := sha256.New()
-	err := d.stream(ctx, io.Discard, sum, 0, from)
-	var size *sizeError
-	switch code := code(err); {
-	case ctx.Err() != nil:
-		return o, nil, ctx.Err()
-	case errors.As(err, &size):
-		return problem(verify.Altered, "has another size: %v", size)
-	case code == codes.Unauthenticated || code == codes.PermissionDenied || code == codes.InvalidArgument:
-		return o, nil, err
-	case code == codes.NotFound:
-		return problem(verify.Missing, "is not in the archive")
-	case code == codes.DataLoss:
-		return problem(verify.Altered, "is damaged: %v", err)
-	case err != nil:
-		return problem(verify.Unreadable, "cannot be read: %v", err)
-	}
-	o.SHA256 = hex.EncodeToString(sum.Sum(nil))
-	switch {
-	case !bytes.Equal(sum.Sum(nil), from.sha256):
-		return problem(verify.Altered, "has SHA-256 %s, in the catalog %x", o.SHA256, from.sha256)
-	case expected != nil && (o.SHA256 != expected.SHA256 || o.Bytes != expected.Bytes):
-		return problem(verify.Altered, "has SHA-256 %s, in the manifest %s", o.SHA256, expected.SHA256)
-	}
-	o.Intact = true
-	return o, nil, nil
 }

@@ -30,12 +30,7 @@ func verdictTable(t *tables, v *verdict) {
 		t.title("problems")
 		list(t, v.Problems, []column[verify.Problem]{
 			{"KIND", false, func(p verify.Problem) cell { return cell{string(p.Kind), red} }},
-			{"SEGMENT", false, text(func(p verify.Problem) string {
-				if p.Segment == 0 {
-					return ""
-				}
-				return strconv.Itoa(p.Segment)
-			})},
+			{"SEGMENT", false, text(func(p verify.Problem) string { return segmentText(p.Segment) })},
 			{"DETAIL", false, text(func(p verify.Problem) string { return p.Detail })},
 		})
 	}
@@ -51,11 +46,19 @@ func verdictTable(t *tables, v *verdict) {
 	if t.wide && len(v.Objects) > 0 {
 		t.title("objects")
 		list(t, v.Objects, []column[objectVerdict]{
-			{"SEGMENT", false, text(func(o objectVerdict) string { return strconv.Itoa(o.Segment) })},
+			{"SEGMENT", false, text(func(o objectVerdict) string { return segmentText(o.Segment) })},
 			{"INTACT", false, text(func(o objectVerdict) string { return map[bool]string{true: "yes", false: "NO"}[o.Intact] })},
 			{"BYTES", false, text(func(o objectVerdict) string { return bytesText(o.Bytes) })},
 			{"SHA-256", false, text(func(o objectVerdict) string { return o.SHA256 })},
 			{"OBJECT", false, text(func(o objectVerdict) string { return o.Key })},
 		})
 	}
+}
+
+// segmentText is empty for what is of the session as a whole.
+func segmentText(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
 }

@@ -275,3 +275,50 @@ func TestVerifyGoesOnAfterABreak(t *testing.T) {
 		t.Errorf("exit %d, offsets %v, stderr %q", exit, f.offsets, stderr)
 	}
 }
+
+func TestVerifyReadsDocuments(t *testing.T) {
+	f := newSigned(t)
+	f.beside = map[recfleetv1.RecordingFile][]byte{
+		recfleetv1.RecordingFile_RECORDING_FILE_METADATA: []byte("{}"), recfleetv1.RecordingFile_RECORDING_FILE_EVENTS: []byte("{}\n{}\n"),
+	}
+	document := func(name string, file recfleetv1.RecordingFile) manifest.Document {
+		sum := sha256.Sum256(f.beside[file])
+		return manifest.Document{Name: name, Bytes: int64(len(f.beside[file])), SHA256: hex.EncodeToString(sum[:])}
+	}
+	f.m.Documents = []manifest.Document{
+		document("metadata.json", recfleetv1.RecordingFile_RECORDING_FILE_METADATA), document("events.ndjson", recfleetv1.RecordingFile_RECORDING_FILE_EVENTS),
+	}
+	f.sign(t)
+	sum := sha256.Sum256(f.manifest.GetManifest())
+	marker, err := manifest.NewMarker("a1", len(f.manifest.GetManifest()), hex.EncodeToString(sum[:])).Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.beside[recfleetv1.RecordingFile_RECORDING_FILE_MARKER] = marker
+	exit, v, stderr := f.verify(t)
+	if exit != exitOK || !v.Verified || len(v.Objects) != 5 || v.Objects[4].Key != "complete.json" || !v.Objects[4].Intact || v.Objects[4].Segment != 0 {
+		t.Errorf("exit %d, stderr %q, %+v", exit, stderr, v)
+	}
+	for file, raw := range f.beside {
+		raw[0]++
+		exit, v, _ = f.verify(t)
+		if exit != exitFailed || len(v.Problems) != 1 || v.Problems[0].Kind != verify.Altered || v.Problems[0].Segment != 0 {
+			t.Errorf("%v altered: exit %d, %+v", file, exit, v.Problems)
+		}
+		raw[0]--
+		f.beside[file] = raw[:1]
+		exit, v, _ = f.verify(t)
+		if exit != exitFailed || len(v.Problems) != 1 || v.Problems[0].Kind != verify.Altered {
+			t.Errorf("%v cut off: exit %d, %+v", file, exit, v.Problems)
+		}
+		f.beside[file] = raw
+	}
+	for _, d := range []manifest.Document{{Name: "other.json", SHA256: f.m.Documents[0].SHA256}, {Name: "metadata.json", SHA256: "x\x1b[31m"}} {
+		f.m.Documents[0] = d
+		f.sign(t)
+		exit, v, _ = f.verify(t)
+		if exit != exitFailed || len(v.Problems) == 0 || v.Problems[0].Kind != verify.Manifest || strings.ContainsRune(v.Problems[0].Detail, 0x1b) {
+			t.Errorf("%+v: exit %d, %+v", d, exit, v.Problems)
+		}
+	}
+}

@@ -17,7 +17,7 @@ func (a *app) verifyRecordings() *cobra.Command {
 	var pin, reason, archive, keys string
 	c := &cobra.Command{
 		Use: "verify SESSION", Short: "Read all of a session's recordings and prove that nothing is missing or altered",
-		Long: `Read every mp4 of a session and its thumbnails to their end, keeping nothing, and check
+		Long: `Read every mp4 of a session, its thumbnails, metadata.json, events.ndjson and the end marker to their end, keeping nothing, and check
 - each one's size and SHA-256 against the manifest and the catalog,
 - the manifest's signature, and with --public-key that it is of the key expected; where segments were encoded after the session
   was over, those of the whole chain of manifests, and that each changes nothing but what it says,

@@ -315,7 +315,8 @@ func TestWrongFieldsAreNamed(t *testing.T) {
 		{"reason: ", checkStop(&recfleetv1.StopSessionRequest{SessionId: "a", Reason: long})},
 		{"segment: ", checkDownload(&recfleetv1.DownloadRecordingRequest{SessionId: "a"})},
 		{"offset: ", checkDownload(&recfleetv1.DownloadRecordingRequest{SessionId: "a", Segment: 1, Offset: -1})},
-		{"file: ", checkDownload(&recfleetv1.DownloadRecordingRequest{SessionId: "a", Segment: 1, File: 3})},
+		{"file: ", checkDownload(&recfleetv1.DownloadRecordingRequest{SessionId: "a", Segment: 1, File: 6})},
+		{"segment: ", checkDownload(&recfleetv1.DownloadRecordingRequest{SessionId: "a", Segment: 1, File: recfleetv1.RecordingFile_RECORDING_FILE_EVENTS})},
 	} {
 		got, told := toStatus(c.err)
 		message := status.Convert(got).Message()

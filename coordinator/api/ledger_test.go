@@ -3,7 +3,6 @@ package api
 import (
 	"bytes"
 	"errors"
-	"io"
 	"reflect"
 	"strings"
 	"testing"
@@ -126,17 +125,8 @@ func TestReadsOfEvidenceAreAuditedFirst(t *testing.T) {
 	broken.finished(t, "a")
 	broken.breakAudit(t)
 	fetch := func(f *fixture, r *recfleetv1.DownloadRecordingRequest) (bytes int, err error) {
-		stream, err := recfleetv1.NewRecordingServiceClient(f.conn).DownloadRecording(admin(t), r)
-		for err == nil {
-			var m *recfleetv1.DownloadRecordingResponse
-			if m, err = stream.Recv(); err == nil {
-				bytes += len(m.GetData())
-			}
-		}
-		if errors.Is(err, io.EOF) {
-			err = nil
-		}
-		return bytes, err
+		data, err := f.fetch(t, r)
+		return len(data), err
 	}
 	one := &recfleetv1.DownloadRecordingRequest{SessionId: "a", Segment: 1, Reason: "case 7"}
 	all := &recfleetv1.DownloadRecordingRequest{SessionId: "a", Segment: 1, Reason: "case 7", EntireSession: true}

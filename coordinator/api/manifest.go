@@ -29,8 +29,7 @@ func (s *recordingService) GetManifest(ctx context.Context, r *recfleetv1.GetMan
 	if err != nil {
 		return nil, err
 	}
-	// Before that, what lies there is nobody's word.
-	if !session.State.Final() || session.State == catalog.SessionRefused || !session.Deletion.Ordered.IsZero() {
+	if !told(session) {
 		return nil, errNoManifest
 	}
 	addenda, err := s.catalog.Addenda(ctx, session.ID)
@@ -67,6 +66,11 @@ func (s *recordingService) GetManifest(ctx context.Context, r *recfleetv1.GetMan
 		return nil, err
 	}
 	return answer, nil
+}
+
+// told reports whether the archive has documents of a session. Before it is over, what lies there is nobody's word.
+func told(s catalog.Session) bool {
+	return s.State.Final() && s.State != catalog.SessionRefused && s.Deletion.Ordered.IsZero()
 }
 
 // signedManifest reads the nth manifest of a session. What of it is not there stays empty.

@@ -156,10 +156,13 @@ func (s *recordingService) ListRecordings(ctx context.Context, r *recfleetv1.Lis
 	return answer, nil
 }
 
-// DownloadRecording sends one mp4 or an object that goes with it.
+// DownloadRecording sends one mp4, an object that goes with it, or a document of the session.
 func (s *recordingService) DownloadRecording(r *recfleetv1.DownloadRecordingRequest, stream grpc.ServerStreamingServer[recfleetv1.DownloadRecordingResponse]) error {
 	if err := checkDownload(r); err != nil {
 		return err
+	}
+	if name, ok := documentNames[r.GetFile()]; ok {
+		return s.sendDocument(r, name, stream)
 	}
 	ctx := stream.Context()
 	g, err := s.catalog.Segment(ctx, r.GetSessionId(), int(r.GetSegment()))

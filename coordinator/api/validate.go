@@ -387,6 +387,10 @@ func checkStop(r *recfleetv1.StopSessionRequest) error {
 }
 
 func checkDownload(r *recfleetv1.DownloadRecordingRequest) error {
-	return first(sessionID(r.GetSessionId()), within("segment", int64(r.GetSegment()), 1, maxSegment), within("offset", r.GetOffset(), 0, 1<<62),
-		within("file", int64(r.GetFile()), 0, int64(recfleetv1.RecordingFile_RECORDING_FILE_INDEX)), text("reason", r.GetReason(), maxReason))
+	least, most := int64(1), int64(maxSegment)
+	if _, ok := documentNames[r.GetFile()]; ok {
+		least, most = 0, 0
+	}
+	return first(sessionID(r.GetSessionId()), within("file", int64(r.GetFile()), 0, int64(recfleetv1.RecordingFile_RECORDING_FILE_MARKER)),
+		within("segment", int64(r.GetSegment()), least, most), within("offset", r.GetOffset(), 0, 1<<62), text("reason", r.GetReason(), maxReason))
 }

@@ -21,7 +21,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// RecordingFile is which object of a recording.
+// RecordingFile is which object of a recording, or of its session.
 type RecordingFile int32
 
 const (
@@ -31,6 +31,12 @@ const (
 	RecordingFile_RECORDING_FILE_SPRITE RecordingFile = 1
 	// The WebVTT file that says which thumbnail is of which time.
 	RecordingFile_RECORDING_FILE_INDEX RecordingFile = 2
+	// metadata.json of the session. This and what follows is of no segment, and there once the session is over.
+	RecordingFile_RECORDING_FILE_METADATA RecordingFile = 3
+	// events.ndjson of the session.
+	RecordingFile_RECORDING_FILE_EVENTS RecordingFile = 4
+	// complete.json, which only a session has that is complete.
+	RecordingFile_RECORDING_FILE_MARKER RecordingFile = 5
 )
 
 // Enum value maps for RecordingFile.
@@ -39,11 +45,17 @@ var (
 		0: "RECORDING_FILE_UNSPECIFIED",
 		1: "RECORDING_FILE_SPRITE",
 		2: "RECORDING_FILE_INDEX",
+		3: "RECORDING_FILE_METADATA",
+		4: "RECORDING_FILE_EVENTS",
+		5: "RECORDING_FILE_MARKER",
 	}
 	RecordingFile_value = map[string]int32{
 		"RECORDING_FILE_UNSPECIFIED": 0,
 		"RECORDING_FILE_SPRITE":      1,
 		"RECORDING_FILE_INDEX":       2,
+		"RECORDING_FILE_METADATA":    3,
+		"RECORDING_FILE_EVENTS":      4,
+		"RECORDING_FILE_MARKER":      5,
 	}
 )
 
@@ -195,7 +207,8 @@ func (x *ListRecordingsResponse) GetNextPageToken() string {
 type DownloadRecordingRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	SessionId string                 `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	Segment   int32                  `protobuf:"varint,2,opt,name=segment,proto3" json:"segment,omitempty"`
+	// 0 for a document of the session.
+	Segment int32 `protobuf:"varint,2,opt,name=segment,proto3" json:"segment,omitempty"`
 	// Bytes to skip.
 	Offset int64 `protobuf:"varint,3,opt,name=offset,proto3" json:"offset,omitempty"`
 	// Why, for the audit log.
@@ -282,7 +295,7 @@ func (x *DownloadRecordingRequest) GetFile() RecordingFile {
 // DownloadRecordingResponse is the next piece of the file.
 type DownloadRecordingResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What is being sent; only in the first message.
+	// What is being sent; only in the first message, and not for a document.
 	Recording     *Recording `protobuf:"bytes,1,opt,name=recording,proto3" json:"recording,omitempty"`
 	Data          []byte     `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -663,11 +676,14 @@ const file_recfleet_v1_recording_proto_rawDesc = "" +
 	"\x16GetManifestKeyResponse\x12\x1d\n" +
 	"\n" +
 	"public_key\x18\x01 \x01(\fR\tpublicKey\x12 \n" +
-	"\vsuccessions\x18\x02 \x03(\fR\vsuccessions*d\n" +
+	"\vsuccessions\x18\x02 \x03(\fR\vsuccessions*\xb7\x01\n" +
 	"\rRecordingFile\x12\x1e\n" +
 	"\x1aRECORDING_FILE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15RECORDING_FILE_SPRITE\x10\x01\x12\x18\n" +
-	"\x14RECORDING_FILE_INDEX\x10\x022\x80\x03\n" +
+	"\x14RECORDING_FILE_INDEX\x10\x02\x12\x1b\n" +
+	"\x17RECORDING_FILE_METADATA\x10\x03\x12\x19\n" +
+	"\x15RECORDING_FILE_EVENTS\x10\x04\x12\x19\n" +
+	"\x15RECORDING_FILE_MARKER\x10\x052\x80\x03\n" +
 	"\x10RecordingService\x12Y\n" +
 	"\x0eListRecordings\x12\".recfleet.v1.ListRecordingsRequest\x1a#.recfleet.v1.ListRecordingsResponse\x12d\n" +
 	"\x11DownloadRecording\x12%.recfleet.v1.DownloadRecordingRequest\x1a&.recfleet.v1.DownloadRecordingResponse0\x01\x12P\n" +

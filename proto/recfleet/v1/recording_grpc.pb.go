@@ -38,10 +38,10 @@ type RecordingServiceClient interface {
 	// NOT_FOUND where there is no such session; FAILED_PRECONDITION where its recordings were deleted, GetSession then says what
 	// they were; INVALID_ARGUMENT names the field that is wrong.
 	ListRecordings(ctx context.Context, in *ListRecordingsRequest, opts ...grpc.CallOption) (*ListRecordingsResponse, error)
-	// DownloadRecording sends one mp4, or an object that goes with it, from a byte offset to its end, in messages of at most 64 KiB, the first of which
-	// tells the size. A broken download goes on by calling again with the bytes received so far as offset.
-	// What was archived is sent, whatever was put over it since. NOT_FOUND where there is no such session, the segment is not archived,
-	// or the object is missing from the archive; DATA_LOSS where the object there is not the one that was archived, which is seen at the latest
+	// DownloadRecording sends one mp4, an object that goes with it, or a document of the session, from a byte offset to its end, in messages of at most 64 KiB, the first of which
+	// tells the recording's size. A broken download goes on by calling again with the bytes received so far as offset.
+	// What was archived is sent, whatever was put over it since; of documents what is there now. NOT_FOUND where there is no such session, the segment is not archived,
+	// the session is not over, or the object is missing from the archive; DATA_LOSS where the object there is not the one that was archived, which is seen at the latest
 	// at its end where it is read from the start; OUT_OF_RANGE for an offset past the end; UNAVAILABLE where the archive does not answer,
 	// or the audit log cannot take who reads what: it is written first.
 	DownloadRecording(ctx context.Context, in *DownloadRecordingRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DownloadRecordingResponse], error)
@@ -124,10 +124,10 @@ type RecordingServiceServer interface {
 	// NOT_FOUND where there is no such session; FAILED_PRECONDITION where its recordings were deleted, GetSession then says what
 	// they were; INVALID_ARGUMENT names the field that is wrong.
 	ListRecordings(context.Context, *ListRecordingsRequest) (*ListRecordingsResponse, error)
-	// DownloadRecording sends one mp4, or an object that goes with it, from a byte offset to its end, in messages of at most 64 KiB, the first of which
-	// tells the size. A broken download goes on by calling again with the bytes received so far as offset.
-	// What was archived is sent, whatever was put over it since. NOT_FOUND where there is no such session, the segment is not archived,
-	// or the object is missing from the archive; DATA_LOSS where the object there is not the one that was archived, which is seen at the latest
+	// DownloadRecording sends one mp4, an object that goes with it, or a document of the session, from a byte offset to its end, in messages of at most 64 KiB, the first of which
+	// tells the recording's size. A broken download goes on by calling again with the bytes received so far as offset.
+	// What was archived is sent, whatever was put over it since; of documents what is there now. NOT_FOUND where there is no such session, the segment is not archived,
+	// the session is not over, or the object is missing from the archive; DATA_LOSS where the object there is not the one that was archived, which is seen at the latest
 	// at its end where it is read from the start; OUT_OF_RANGE for an offset past the end; UNAVAILABLE where the archive does not answer,
 	// or the audit log cannot take who reads what: it is written first.
 	DownloadRecording(*DownloadRecordingRequest, grpc.ServerStreamingServer[DownloadRecordingResponse]) error
