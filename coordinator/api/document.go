@@ -14,11 +14,17 @@ import (
 	recfleetv1 "github.com/recfleet/recfleet/proto/recfleet/v1"
 )
 
-// documentNames are the files of RecordingFile that are of a session as a whole, as its folder has them.
-var documentNames = map[recfleetv1.RecordingFile]string{
-	recfleetv1.RecordingFile_RECORDING_FILE_METADATA: manifest.MetadataName,
-	recfleetv1.RecordingFile_RECORDING_FILE_EVENTS:   manifest.EventsName,
-	recfleetv1.RecordingFile_RECORDING_FILE_MARKER:   manifest.MarkerName,
+// documentName returns what a file that is of a session as a whole is called in the session's folder; empty for others.
+func documentName(file recfleetv1.RecordingFile) string {
+	switch file {
+	case recfleetv1.RecordingFile_RECORDING_FILE_METADATA:
+		return manifest.MetadataName
+	case recfleetv1.RecordingFile_RECORDING_FILE_EVENTS:
+		return manifest.EventsName
+	case recfleetv1.RecordingFile_RECORDING_FILE_MARKER:
+		return manifest.MarkerName
+	}
+	return ""
 }
 
 // sendDocument sends a document of the session as it is in the archive now: what it must be says the manifest, to who knows the key.

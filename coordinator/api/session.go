@@ -161,7 +161,7 @@ func (s *recordingService) DownloadRecording(r *recfleetv1.DownloadRecordingRequ
 	if err := checkDownload(r); err != nil {
 		return err
 	}
-	if name, ok := documentNames[r.GetFile()]; ok {
+	if name := documentName(r.GetFile()); name != "" {
 		return s.sendDocument(r, name, stream)
 	}
 	ctx := stream.Context()

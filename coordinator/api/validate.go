@@ -388,7 +388,7 @@ func checkStop(r *recfleetv1.StopSessionRequest) error {
 
 func checkDownload(r *recfleetv1.DownloadRecordingRequest) error {
 	least, most := int64(1), int64(maxSegment)
-	if _, ok := documentNames[r.GetFile()]; ok {
+	if documentName(r.GetFile()) != "" {
 		least, most = 0, 0
 	}
 	return first(sessionID(r.GetSessionId()), within("file", int64(r.GetFile()), 0, int64(recfleetv1.RecordingFile_RECORDING_FILE_MARKER)),
