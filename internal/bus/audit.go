@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -99,6 +100,9 @@ func (a *Audit) servers(servers []serverSettings) (found []Deviation) {
 	return found
 }
 
+// singly is for how many streams at most, of those that were not listed, is asked one by one.
+const singly = 100
+
 func (a *Audit) streams(ctx context.Context, sessions map[string]bool) (found []Deviation, err error) {
 	if len(sessions) == 0 {
 		return nil, nil
@@ -111,22 +115,43 @@ func (a *Audit) streams(ctx context.Context, sessions map[string]bool) (found []
 			continue
 		}
 		seen[session] = true
-		want, have := streamSettings(a.broker.streamConfig(session, 0)), streamSettings(info.Config)
-		for i, w := range want {
-			if h := have[i]; h.value != w.value {
-				found = append(found, Deviation{Session: session, Setting: w.name, Want: w.value, Have: h.value})
-			}
-		}
+		found = append(found, a.deviations(session, info.Config)...)
 	}
 	if err := lister.Err(); err != nil {
 		return nil, fmt.Errorf("list streams: %w", err)
 	}
+	var unseen []string
 	for session, needed := range sessions {
 		if needed && !seen[session] {
-			found = append(found, Deviation{Session: session, Setting: "stream", Want: "exists", Have: "missing", Missing: true})
+			unseen = append(unseen, session)
 		}
 	}
+	for i, session := range unseen {
+		// The list comes in pages that are counted from its beginning: a stream that is deleted before a page moves another one off it.
+		if i < singly {
+			stream, err := a.broker.js.Stream(ctx, streamName(session))
+			if err == nil {
+				found = append(found, a.deviations(session, stream.CachedInfo().Config)...)
+				continue
+			}
+			if !errors.Is(err, jetstream.ErrStreamNotFound) {
+				return nil, fmt.Errorf("look at stream of session %s: %w", session, err)
+			}
+		}
+		found = append(found, Deviation{Session: session, Setting: "stream", Want: "exists", Have: "missing", Missing: true})
+	}
 	return found, nil
+}
+
+// deviations returns in what a session's stream is not as it was made.
+func (a *Audit) deviations(session string, c jetstream.StreamConfig) (found []Deviation) {
+	have := streamSettings(c)
+	for i, w := range streamSettings(a.broker.streamConfig(session, 0)) {
+		if h := have[i]; h.value != w.value {
+			found = append(found, Deviation{Session: session, Setting: w.name, Want: w.value, Have: h.value})
+		}
+	}
+	return found
 }
 
 type setting struct{ name, value string }

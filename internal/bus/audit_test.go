@@ -1,8 +1,11 @@
 package bus
 
 import (
+	"fmt"
 	"slices"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
@@ -71,6 +74,44 @@ func TestAStreamChangedByOthersIsFound(t *testing.T) {
 	if got := audited(t, a, sessions); !slices.Equal(got, []string{"stream bb: stream: exists / missing"}) {
 		t.Errorf("%q", got)
 	}
+}
+
+// A server tells of streams in pages that are counted from the first one: what is deleted before a page moves another stream off it.
+func TestAStreamIsNotMissedWhileOthersAreDeleted(t *testing.T) {
+	f := newFixture(t)
+	const others, kept = 24, 280 // always more than a page of 256
+	sessions := map[string]bool{}
+	for n := range others + kept {
+		session := fmt.Sprintf("s%03d", n)
+		f.createSession(t, session)
+		if n >= others {
+			sessions[session] = true
+		}
+	}
+	asked, err := f.broker.conn.SubscribeSync("$JS.API.STREAM.LIST")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var deleting sync.WaitGroup
+	deleting.Go(func() {
+		for n := range others { // one for each page that is asked for
+			if _, err := asked.NextMsg(10 * time.Second); err != nil {
+				t.Error(err)
+				return
+			}
+			if err := f.broker.DeleteSession(t.Context(), fmt.Sprintf("s%03d", n)); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	a := NewAudit(f.broker, false)
+	for range others / 2 {
+		if got := audited(t, a, sessions); len(got) != 0 {
+			t.Errorf("%q", got)
+		}
+	}
+	deleting.Wait()
 }
 
 func TestAServerThatDeviatesIsFound(t *testing.T) {
