@@ -48,6 +48,10 @@ func stateCell(s *recfleetv1.Session) cell {
 	case s.GetHoldTime() != nil:
 		c.text += " (held)"
 	}
+	if live(s) && s.GetStateReason() != "" { // an alarm is not only for those who ask for more columns
+		why, _, _ := strings.Cut(s.GetStateReason(), " since ")
+		c = cell{c.text + " (" + escape(why) + ")", red}
+	}
 	return c
 }
 

@@ -31,6 +31,18 @@ a2  recording  用户  office  blue   i-1       2026-01-02T03:04:05Z  -         
 	}
 }
 
+// Whoever lists sessions sees which of them are not being recorded though they should be.
+func TestListTableShowsAlarms(t *testing.T) {
+	f := newFixture(t)
+	f.sessions = f.sessions[:2]
+	f.sessions[0].StateReason = "1 of 2 segments quarantined"
+	f.sessions[1].State, f.sessions[1].StateReason = recfleetv1.SessionState_SESSION_STATE_RECORDING, "user active, nothing recorded since 2026-01-02T03:04:35Z"
+	exit, stdout, stderr := f.run(t, "sessions", "list")
+	if exit != exitOK || !strings.Contains(stdout, "a1  complete  ") || !strings.Contains(stdout, "a2  recording (user active, nothing recorded)  ") {
+		t.Errorf("exit %d, stderr %q, stdout\n%s", exit, stderr, stdout)
+	}
+}
+
 func TestGetTable(t *testing.T) {
 	f := newFixture(t)
 	f.sessions[0].StopReason = "admin: end of shift"

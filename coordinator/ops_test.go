@@ -130,7 +130,7 @@ func TestReadinessTellsWhichPartIsAway(t *testing.T) {
 	o.awaitReady("ready")
 
 	o.broker.Close()
-	o.awaitReady("not ready: bus (")
+	o.awaitReady("not ready: bus (reach broker: ")
 	if got := o.log.String(); strings.Count(got, "part was lost") < 3 || strings.Count(got, "part is back") != 2 {
 		t.Errorf("%s", got)
 	}

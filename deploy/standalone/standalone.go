@@ -13,6 +13,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -37,7 +39,8 @@ type Config struct {
 	DataDir string
 	// Listen is HOST:PORT of the API and the page; port 0 means any.
 	Listen string
-	// BusListen is HOST:PORT of the broker for agents; empty means Listen's host and any port.
+	// BusListen is HOST:PORT of the broker for agents; empty means Listen's host and any port. Any port is the one of the last start
+	// where that is free.
 	BusListen string
 	// Host is the name or address by which others reach this host; empty means Listen's host, or the host's own name where
 	// that is the unspecified address.
@@ -200,14 +203,47 @@ func (c Config) startBroker(serverTLS *tls.Config) (*embedded.Server, *bus.Trust
 	if err != nil {
 		return nil, nil, err
 	}
-	server, err := embedded.Start(embedded.Config{
+	settings := embedded.Config{
 		Dir: c.path("bus"), Host: host, Port: port, TLS: serverTLS, Trust: trust, StoreBytes: int64(float64(free) * busShare),
 		Logger: c.Logger.Named("bus"),
-	})
-	if errors.Is(err, embedded.ErrListen) {
-		err = fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	return server, trust, err
+	last := filepath.Join(c.path("bus"), portFile)
+	if port == 0 {
+		settings.Port = rememberedPort(last)
+	}
+	server, err := embedded.Start(settings)
+	if errors.Is(err, embedded.ErrListen) && settings.Port != port {
+		c.Logger.Warn("port of the broker was taken", "port", settings.Port)
+		settings.Port = 0
+		server, err = embedded.Start(settings)
+	}
+	switch {
+	case errors.Is(err, embedded.ErrListen):
+		return nil, nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	case err != nil:
+		return nil, nil, err
+	}
+	if err := os.WriteFile(last, []byte(strconv.Itoa(server.Port())+"\n"), 0o600); err != nil {
+		server.Shutdown()
+		return nil, nil, fmt.Errorf("keep the broker's port: %w", err)
+	}
+	return server, trust, nil
+}
+
+// portFile keeps the port of a broker that may have any: agents that record go on to look for it there after a restart.
+const portFile = "port"
+
+// rememberedPort returns the port of the last start, 0 where it is not known.
+func rememberedPort(path string) int {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return 0
+	}
+	port, err := strconv.ParseUint(strings.TrimSpace(string(raw)), 10, 16)
+	if err != nil {
+		return 0
+	}
+	return int(port)
 }
 
 // ErrConfig means that a setting cannot be used; the text names it.

@@ -1,8 +1,12 @@
 package bus
 
 import (
+	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -112,6 +116,39 @@ func TestAStreamIsNotMissedWhileOthersAreDeleted(t *testing.T) {
 		}
 	}
 	deleting.Wait()
+}
+
+// A server that could not write to a stream once stores nothing in it any more, and tells those who publish nothing.
+func TestAStreamThatStoresNothingIsFound(t *testing.T) {
+	var store string
+	f := newFixtureWith(t, func(o *server.Options) { store = o.StoreDir })
+	f.createSession(t, "aa")
+	f.createSession(t, "bb")
+	a := NewAudit(f.broker, false)
+	sessions := map[string]bool{"aa": true, "bb": true}
+	if got := audited(t, a, sessions); len(got) != 0 {
+		t.Fatalf("streams that nothing has come into yet: %q", got)
+	}
+	dirs, err := filepath.Glob(filepath.Join(store, "jetstream", "*", "streams", streamName("aa"), "msgs"))
+	if err != nil || len(dirs) != 1 {
+		t.Fatal(dirs, err)
+	}
+	if err := os.Symlink("/dev/full", filepath.Join(dirs[0], "2.blk")); err != nil { // the file that is begun when the first is full
+		t.Fatal(err)
+	}
+	full := false
+	for seq := 0; !full && seq < 64; seq++ {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		_, err := f.broker.js.Publish(ctx, subject("aa", 1, seq), make([]byte, 512<<10))
+		cancel()
+		full = err != nil
+	}
+	if !full {
+		t.Fatal("a full disk took everything")
+	}
+	if got := audited(t, a, sessions); len(got) != 1 || !strings.Contains(got[0], "stream aa: health: good / ") || !strings.Contains(got[0], "write error") {
+		t.Errorf("%q", got)
+	}
 }
 
 func TestAServerThatDeviatesIsFound(t *testing.T) {

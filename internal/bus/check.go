@@ -17,6 +17,8 @@ import (
 // ErrUnsafeBroker means that the broker acknowledges what is not on its disk.
 var ErrUnsafeBroker = errors.New("the broker is not set up safely")
 
+var errNoServer = errors.New("there is no connection to any NATS server")
+
 // answersQuiet is how long Check waits for one more server to answer.
 const answersQuiet = 500 * time.Millisecond
 
@@ -39,7 +41,11 @@ func (b *Broker) Check(ctx context.Context) error {
 func (b *Broker) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	if _, err := b.js.AccountInfo(ctx); err != nil {
+	_, err := b.js.AccountInfo(ctx)
+	if errors.Is(err, nats.ErrReconnectBufExceeded) { // what the library calls a connection that is being looked for
+		err = errNoServer
+	}
+	if err != nil {
 		return fmt.Errorf("reach broker: %w", err)
 	}
 	return nil

@@ -63,7 +63,7 @@ func command() *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&cfg.DataDir, "data-dir", "", "`DIR` for everything that is kept")
 	f.StringVar(&cfg.Listen, "listen", "127.0.0.1:7443", "`HOST:PORT` of the API and the page")
-	f.StringVar(&cfg.BusListen, "bus-listen", "", "`HOST:PORT` of the broker for agents (default: --listen's host, any port)")
+	f.StringVar(&cfg.BusListen, "bus-listen", "", "`HOST:PORT` of the broker for agents (default: --listen's host, any port, the same one at every start)")
 	f.StringVar(&cfg.Host, "host", "", "`NAME` or address by which agents and browsers reach this host (default: --listen's)")
 	f.StringVar(&cfg.Archive, "archive", "", "`URL` of the archive, file:///... or s3://... (default: archive/ in the data directory)")
 	f.IntVar(&cfg.FrameRate, "frame-rate", coordinator.DefaultFrameRate, "captured frames a second, 1 to 60")

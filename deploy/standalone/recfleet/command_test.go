@@ -86,6 +86,7 @@ func none(string) string { return "" }
 func TestStartsServesAndStops(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "data")
 	var before identity.Client
+	var port []byte
 	for range 2 {
 		ctx, cancel := context.WithCancel(t.Context())
 		out, in := io.Pipe()
@@ -109,6 +110,11 @@ func TestStartsServesAndStops(t *testing.T) {
 			t.Error("a restart changed who is known")
 		}
 		before = client
+		now, err := os.ReadFile(filepath.Join(data, "bus", "port"))
+		if err != nil || port != nil && !bytes.Equal(now, port) {
+			t.Errorf("the broker moved from port %q to %q, %v: agents that record do not find it", port, now, err)
+		}
+		port = now
 		conn, err := client.Dial()
 		if err != nil {
 			t.Fatal(err)

@@ -115,6 +115,14 @@ func (s *Server) URLFor(host string) string {
 	return "tls://" + net.JoinHostPort(host, port)
 }
 
+// Port returns the port that the server listens on.
+func (s *Server) Port() int {
+	if a, ok := s.server.Addr().(*net.TCPAddr); ok {
+		return a.Port
+	}
+	return 0
+}
+
 // Shutdown stops the server and blocks until its streams are closed.
 func (s *Server) Shutdown() {
 	s.server.Shutdown()
