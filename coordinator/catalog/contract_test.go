@@ -42,6 +42,7 @@ var contract = map[string]func(t *testing.T, open opener){
 	"nothing is lost by a restart":        testReopen,
 	"filters mean what they say":          testFilters,
 	"every way finds the same":            testWays,
+	"words of some months are found":      testMonths,
 	"what is found follows changes":       testFoundByChange,
 	"filters that cannot be are named":    testBadFilters,
 	"older catalogs are brought up":       testUpgrade,

@@ -11,9 +11,9 @@ import (
 // search finds one page: the positions of the sessions that a filter selects, in its order.
 //
 // In the order of starts SQLite reads its text index, which is in that order, whatever is asked for. The one of Postgres is
-// not: there one field has an index in that order; where the planner says that few match they are sorted; otherwise the
-// newest few thousand sessions are looked through, in which most of what many match is found soon, and then the text index
-// is asked week by week. Sessions of a time are found by the classes of their lengths: one of a class
+// not: there one field has an index in that order, and so have the few values that a scope leaves the choice of; where the planner says
+// that few match they are sorted; otherwise the newest few hundred sessions tell whether to look through some thousands, in which most of
+// what many match is found soon, or to ask the text index week by week, and where most of it lies far back (see leap). Sessions of a time are found by the classes of their lengths: one of a class
 // that was active at some time began at most the class's length before.
 type search struct {
 	tx     *txn

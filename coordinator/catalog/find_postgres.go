@@ -3,7 +3,6 @@ package catalog
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -22,27 +21,45 @@ func (s search) byStartPostgres(ctx context.Context, low, high int64) ([]int64, 
 	if low >= high {
 		return nil, nil
 	}
-	// What the planner believes of a word's beginning is a mere guess, and to look one up costs more the more words begin so.
-	// A few of the newest tell whether it is worth it.
-	if s.query.stems() || e.matches >= e.sessions/common {
-		newest, worth := s, s.budget
-		if s.query.stems() {
-			worth *= 4
-		}
-		newest.budget = min(8*s.limit, s.budget)
-		found, all, err := newest.amongNewest(ctx, low, high)
-		if err != nil || all || len(found) >= s.limit {
+	all := span{low, high}
+	if !s.query.stems() && e.matches < e.sessions/common {
+		return s.byWeeks(ctx, all, e)
+	}
+	// What the planner believes of a word's beginning is a mere guess. A few of the newest tell how many match, and whether to look
+	// through more of them finds the page sooner than the index, which for a beginning looks at all that any word has which begins so.
+	few := s
+	few.budget = max(min(8*s.limit, s.budget), 1)
+	found, seen, err := few.amongNewest(ctx, all)
+	if err != nil || seen.all(few.budget) || len(found) >= s.limit {
+		return found, err
+	}
+	enough, most := s.limit*few.budget/max(len(found), 1), s.budget
+	if s.query.stems() {
+		most = min(4*s.budget, int(e.sessions)*len(found)/few.budget)
+	}
+	if enough <= most {
+		more := s
+		more.budget = max(most, s.budget)
+		if found, seen, err = more.amongNewest(ctx, all); err != nil || seen.all(more.budget) || len(found) >= s.limit {
 			return found, err
 		}
-		if newest.budget*s.limit <= worth*len(found) {
-			newest.budget = worth
-			found, all, err := newest.amongNewest(ctx, low, high)
-			if err != nil || all || len(found) >= s.limit {
-				return found, err
-			}
-		}
 	}
-	return s.byWeeks(ctx, low, high, e)
+	left := s
+	left.limit -= len(found)
+	weeks := int64(min(2*float64(s.limit)/float64(max(len(found), 1))*float64(seen.length())/float64(week), mostWeeks)) + 1
+	all = s.beyond(all, seen)
+	var rest []int64
+	switch {
+	case !s.query.stems() && len(found) == 0 && e.matches > int64(2*s.enough()):
+		rest, err = left.leap(ctx, all)
+	case !s.query.stems():
+		rest, err = left.byWeeks(ctx, all, e)
+	case len(found) == 0:
+		rest, err = left.few(ctx, all, weeks, 4)
+	default:
+		rest, err = left.byStretches(ctx, all, weeks, 4)
+	}
+	return append(found, rest...), err
 }
 
 // inOrder reports whether an index has what the filter selects, in the order of starts.
@@ -112,15 +129,15 @@ func (s search) having(ctx context.Context, what query, some []int64) ([]int64, 
 	return descending(found, len(found), s.filter.Ascending), err
 }
 
-// amongNewest looks through the first sessions, of one field if there is one; all says that there are no more.
-func (s search) amongNewest(ctx context.Context, low, high int64) (found []int64, all bool, err error) {
+// amongNewest looks through the first sessions, of one field if there is one, and says where it has looked.
+func (s search) amongNewest(ctx context.Context, in span) (found []int64, seen stretch, err error) {
 	first := func(q *statement, what string) string {
 		from, condition := "session_search", "true"
 		if fields := s.filter.fields(); len(fields) > 0 && !s.filter.Deleted {
 			from, condition = "sessions", "deleted_time = 0 AND "+fields[0].column+" = "+q.arg(fields[0].value)
 		}
 		return fmt.Sprintf("(SELECT %s FROM %s WHERE %s AND position >= %s AND position < %s ORDER BY position %s LIMIT %d) AS c",
-			what, from, condition, q.arg(low), q.arg(high), s.way(), s.budget)
+			what, from, condition, q.arg(in.low), q.arg(in.high), s.way(), s.budget)
 	}
 	var q statement
 	if len(s.filter.fields()) > 0 && !s.filter.Deleted {
@@ -130,90 +147,11 @@ func (s search) amongNewest(ctx context.Context, low, high int64) (found []int64
 	}
 	q.add(" WHERE %s ORDER BY c.position %s LIMIT %d", s.matching(&q), s.way(), s.limit)
 	if found, err = s.numbers(ctx, &q); err != nil || len(found) >= s.limit {
-		return found, false, err
+		return found, stretch{}, err
 	}
 	var count statement
-	count.add("SELECT COUNT(*) FROM %s", first(&count, "position"))
-	n, err := s.numbers(ctx, &count)
-	return found, err == nil && n[0] < int64(s.budget), err
-}
-
-// byWeeks asks the text index for one week after the other until the page is full, and for everything at once where little is to
-// be had. A word's beginning is looked up anew each time: for one, everything is asked for first.
-func (s search) byWeeks(ctx context.Context, low, high int64, e expectation) ([]int64, error) {
-	const few = 40
-	enough := max(s.budget/2, 2*s.limit)
-	weeks := 2*int64(s.limit)*(e.last/week-e.first/week+1)/max(e.matches, 1) + 1
-	if weeks <= few && !s.query.stems() {
-		from, to := max(low, ((high-1)/week+1-weeks)*week), high
-		if s.filter.Ascending {
-			from, to = low, min(high, (low/week+weeks)*week)
-		}
-		found, err := s.weekly(ctx, from, to, enough)
-		if err != nil || len(found) >= s.limit || from == low && to == high {
-			return found, err
-		}
-	}
-	if e.matches <= int64(2*enough) || s.query.stems() {
-		found, err := s.within(ctx, low, high, enough)
-		if err != nil || len(found) <= enough {
-			return descending(found, s.limit, s.filter.Ascending), err
-		}
-	}
-	return s.weekly(ctx, low, high, enough)
-}
-
-// within returns what matches between two positions, in no order, and no more than one above enough. "+ 0" keeps the planner from
-// reading the positions in order instead of asking for the terms.
-func (s search) within(ctx context.Context, from, to int64, enough int) ([]int64, error) {
-	var q statement
-	q.add("SELECT position FROM session_search WHERE %s", s.matching(&q))
-	q.add(" AND position + 0 >= %s AND position + 0 < %s LIMIT %d", q.arg(from), q.arg(to), enough+1)
-	return s.numbers(ctx, &q)
-}
-
-// weekly goes through the weeks between two positions until the page is full. A week in which more than enough match is gone through
-// in order: they are close together. (Without OFFSET the planner would have each week looked up twice.)
-func (s search) weekly(ctx context.Context, low, high int64, enough int) ([]int64, error) {
-	if low >= high {
-		return nil, nil
-	}
-	before, step, more, last := (high-1)/week+1, -1, ">", low/week
-	if s.filter.Ascending {
-		before, step, more, last = low/week-1, 1, "<", (high-1)/week
-	}
-	var q statement
-	q.add(`
-		WITH RECURSIVE weeks (week, total, found) AS (
-		  SELECT CAST(%[1]s AS BIGINT), 0, CAST(NULL AS BIGINT[])
-		  UNION ALL
-		  SELECT weeks.week + %[2]d, weeks.total + cardinality(one.found), one.found FROM weeks CROSS JOIN LATERAL (SELECT ARRAY(
-		    SELECT position FROM session_search
-		    WHERE %[3]s AND terms @@ CAST('''%[4]s' || (weeks.week + %[2]d) || '''' AS TSQUERY)
-		      AND position + 0 >= %[5]s AND position + 0 < %[6]s LIMIT %[7]d
-		  ) AS found OFFSET 0) AS one WHERE weeks.total < %[8]d AND weeks.week %[9]s %[10]s
-		)
-		SELECT these.position FROM weeks CROSS JOIN LATERAL unnest(weeks.found) AS these (position)`,
-		q.arg(before), step, s.matching(&q), weekPrefix, q.arg(low), q.arg(high), enough+1, s.limit, more, q.arg(last))
-	found, err := s.numbers(ctx, &q)
-	if err != nil || len(found) <= enough {
-		return descending(found, s.limit, s.filter.Ascending), err
-	}
-	dense := found[len(found)-1] / week
-	sparse := slices.DeleteFunc(slices.Clone(found), func(p int64) bool { return p/week == dense })
-	if len(found)-len(sparse) <= enough {
-		return descending(found, s.limit, s.filter.Ascending), nil
-	}
-	sparse = descending(sparse, s.limit, s.filter.Ascending)
-	rest, err := s.inOrder(ctx, max(low, dense*week), min(high, (dense+1)*week), s.limit-len(sparse))
-	return append(sparse, rest...), err
-}
-
-// inOrder goes through the sessions between two positions until limit of them match.
-func (s search) inOrder(ctx context.Context, from, to int64, limit int) ([]int64, error) {
-	var q statement
-	q.add("SELECT c.position FROM (SELECT position, terms FROM session_search WHERE position >= %s AND position < %s ORDER BY position %s OFFSET 0) AS c",
-		q.arg(from), q.arg(to), s.way())
-	q.add(" WHERE %s LIMIT %d", s.matching(&q), limit)
-	return s.numbers(ctx, &q)
+	count.add("SELECT COUNT(*), COALESCE(MIN(position), 0), COALESCE(MAX(position), -1) FROM %s", first(&count, "position"))
+	err = s.tx.QueryRowContext(ctx, count.String(), count.args...).Scan(&seen.sessions, &seen.low, &seen.high)
+	seen.high++
+	return found, seen, err
 }
