@@ -18,7 +18,11 @@ const copyBytes = 256 << 10
 func hashTo(ctx context.Context, w io.Writer, body io.Reader, opts PutOptions) (Digest, int64, error) {
 	sum := sha256.New()
 	var n int64
-	buf := make([]byte, copyBytes)
+	size := copyBytes
+	if short, ok := body.(interface{ Len() int }); ok { // as of bytes.Reader: documents are a few KB
+		size = max(1, min(size, short.Len()))
+	}
+	buf := make([]byte, size)
 	for {
 		if err := ctx.Err(); err != nil {
 			return Digest{}, n, err
