@@ -60,6 +60,7 @@ Keep them, and now and then the last digest's SHA-256, where nobody can change t
 	flags := c.Flags()
 	flags.StringVar(&at, "archive", "", "`URL` of the archive, as the coordinator has it: file:///path or s3://bucket/prefix")
 	flags.StringVar(&keys, "keys", "", "`FILE` with the public keys")
+	takesFile(c, "keys")
 	flags.StringVar(&until, "until", "", "last `DAY` that there must be a digest of, as 2026-11-20, or none (default yesterday, of UTC)")
 	flags.StringSliceVar(&pinned, "digest", nil, "`DAY=SHA256` of a digest that was kept elsewhere; may be repeated")
 	flags.BoolVar(&settled, "settled", false, "take what no digest speaks of for a problem")

@@ -76,6 +76,8 @@ func (p Program) Run(ctx context.Context) int {
 	root.PersistentFlags().DurationVar(&a.timeout, "timeout", 30*time.Second, "longest wait for one answer of the coordinator")
 	_ = root.RegisterFlagCompletionFunc("context", a.completeContext)
 	root.SetFlagErrorFunc(flagError)
+	// Files are offered where a flag takes one, and nowhere else.
+	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	root.AddCommand(a.sessions(), a.recordings(), a.jobs(), a.encoders(), a.agents(), a.enrollments(), a.policy(), a.audit(), a.archive(), a.approvals(), a.tokens(), a.whoami(), a.login(), a.logout(), a.contexts())
 	root.SetArgs(p.Args)
 	root.SetOut(p.Stdout)

@@ -57,6 +57,13 @@ func (a *app) complete(f func(ctx context.Context, conn *grpc.ClientConn, args [
 	}
 }
 
+// takesFile has files offered for flags.
+func takesFile(c *cobra.Command, flags ...string) {
+	for _, flag := range flags {
+		_ = c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault))
+	}
+}
+
 // first makes a completion one of the first argument.
 func first(f completion) completion {
 	return func(c *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {

@@ -73,6 +73,7 @@ func (a *app) createEnrollment() *cobra.Command {
 	textVar(f, &aws.Account, "aws-account", maxName, "`NUMBER` of the AWS account whose identities join in place of a token")
 	textVar(f, &aws.Arn, "aws-arn", maxARN, "`ARN` of those identities as STS tells it, as arn:aws:sts::123456789012:assumed-role/ROLE/*")
 	f.StringVar(&file, "agent-file", "", "`FILE` to write the configuration of agents to, with address, authority and token")
+	takesFile(c, "agent-file")
 	return c
 }
 

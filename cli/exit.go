@@ -80,7 +80,7 @@ func (e *callError) Error() string {
 	switch e.status.Code() {
 	case codes.Unavailable:
 		if unreached(message) {
-			message = "the coordinator cannot be reached: " + message
+			message = "the coordinator cannot be reached: " + transport.ReplaceAllString(message, "$1")
 		}
 	case codes.DeadlineExceeded:
 		message = "the coordinator did not answer in time"
@@ -130,6 +130,9 @@ type fieldError struct {
 func (f *fieldError) Error() string { return f.text }
 
 func (f *fieldError) Unwrap() error { return f.error }
+
+// transport matches what gRPC puts around the reason why there is no connection.
+var transport = regexp.MustCompile(`^connection error: desc = "(?:transport: )?(?:Error while dialing: |authentication handshake failed: )?(.*)"$`)
 
 // unreached reports whether a message is gRPC's own about a connection, and not a coordinator's.
 func unreached(message string) bool {

@@ -130,6 +130,37 @@ func TestFieldsAreNamedAsTyped(t *testing.T) {
 	}
 }
 
+// Where a file cannot be meant, none is offered.
+func TestFilesAreOfferedOnlyWhereAFlagTakesOne(t *testing.T) {
+	f := newFixture(t)
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"sessions", "list", "--user", ""}, ":4\n"},
+		{[]string{"audit", "list", "--action", ""}, ":4\n"},
+		{[]string{"recordings", "verify", "a1", "--public-key", ""}, ":0\n"},
+		{[]string{"recordings", "download", "a1", "--dir", ""}, ":16\n"},
+	} {
+		if _, stdout, _ := f.run(t, append([]string{"__complete"}, c.args...)...); stdout != c.want && !strings.HasSuffix(stdout, "\n"+c.want) {
+			t.Errorf("%q: %q", c.args, stdout)
+		}
+	}
+}
+
+func TestUnreachedCoordinatorIsToldWithoutItsLibrary(t *testing.T) {
+	for message, want := range map[string]string{
+		`connection error: desc = "transport: Error while dialing: dial tcp 127.0.0.1:1: connect: connection refused"`: "list: the coordinator cannot be reached: dial tcp 127.0.0.1:1: connect: connection refused",
+		`connection error: desc = "transport: authentication handshake failed: x509: unknown"`:                         "list: the coordinator cannot be reached: x509: unknown",
+		"error reading from server: EOF": "list: the coordinator cannot be reached: error reading from server: EOF",
+		"the archive is not available":   "list: the archive is not available",
+	} {
+		if got := (&callError{"list", status.New(codes.Unavailable, message)}).Error(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 func TestEverythingIsCompleted(t *testing.T) {
 	f := newFixture(t)
 	f.sessions[2].Id = "zz9"

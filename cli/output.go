@@ -153,9 +153,17 @@ func escape(s string) string {
 // longestLine bounds an error in bytes.
 const longestLine = 4000
 
+// plural counts things.
+func plural(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
+}
+
 // oneLine makes an error fit for a terminal.
 func oneLine(err error) string {
-	s := escape(strings.Join(strings.Fields(err.Error()), " "))
+	s := escape(strings.Join(strings.Fields(strings.ReplaceAll(err.Error(), "\n", "; ")), " "))
 	if len(s) <= longestLine {
 		return s
 	}

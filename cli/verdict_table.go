@@ -11,7 +11,7 @@ import (
 func verdictTable(t *tables, v *verdict) {
 	result, key := cell{"verified", green}, v.KeyFingerprint
 	if !v.Verified {
-		result = cell{fmt.Sprintf("NOT verified: %d problems", len(v.Problems)), red}
+		result = cell{"NOT verified: " + plural(len(v.Problems), "problem"), red}
 	}
 	if key != "" && !v.KeyPinned {
 		key += " (not pinned)"

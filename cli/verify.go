@@ -64,6 +64,7 @@ the public keys alone, as recctl archive verify does for all sessions.`,
 	c.Flags().StringVar(&pin, "public-key", "", "`FILE` with the public key that the manifest must be signed with, or that led to the one it is signed with, or its fingerprint; in a file there may be several")
 	c.Flags().StringVar(&archive, "archive", "", "`URL` of the archive, to verify without a coordinator: file:///path or s3://bucket/prefix")
 	c.Flags().StringVar(&keys, "keys", "", "`FILE` with the public keys, for --archive")
+	takesFile(c, "public-key", "keys")
 	return c
 }
 

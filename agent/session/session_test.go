@@ -463,3 +463,12 @@ func TestGrantIsAskedFor(t *testing.T) {
 		}
 	}
 }
+
+// Whoever starts a session reads why it may not be, in the coordinator's words.
+func TestARefusalIsToldInTheCoordinatorsWords(t *testing.T) {
+	answer := status.Error(codes.FailedPrecondition, "not to be recorded: test accounts")
+	_, err := call(t.Context(), &struct{}{}, func(context.Context, *struct{}, ...grpc.CallOption) (*struct{}, error) { return nil, answer })
+	if !errors.Is(err, ErrRefused) || status.Code(err) != codes.FailedPrecondition || err.Error() != "session refused by the coordinator: not to be recorded: test accounts" {
+		t.Errorf("%v", err)
+	}
+}

@@ -22,7 +22,7 @@ func accessCommand() *cobra.Command {
 		Short: "Say what is wrong in an access file",
 		Long: "Say what is wrong in an access file, one line for each problem: FILE:LINE: FIELD: what is wrong.\n\n" +
 			"Exit codes: 0 the file can be used, 1 failed, 2 it cannot be used.",
-		Args: cobra.ExactArgs(1),
+		Args: oneFile,
 		RunE: func(c *cobra.Command, args []string) error {
 			return validateAccess(c.OutOrStdout(), c.ErrOrStderr(), args[0])
 		},

@@ -25,7 +25,7 @@ type brokerSettings struct {
 func brokerConfigCommand() *cobra.Command {
 	var s brokerSettings
 	command := &cobra.Command{
-		Use:   "broker-config --data-dir DIR --listen HOST:PORT --store-dir DIR --output DIR",
+		Use:   "broker-config --data-dir DIR --listen HOST:PORT --store-dir DIR [--output DIR]",
 		Short: "Write the configuration of a nats-server that trusts this coordinator",
 		Long: "Write nats.conf, nats.pem and nats.key: the configuration of a nats-server that trusts this coordinator and that\n" +
 			"acknowledges only what is on its disk. Keys that do not exist yet are made.",
@@ -40,7 +40,7 @@ func brokerConfigCommand() *cobra.Command {
 	f.StringSliceVar(&s.hosts, "host", nil, "further `NAME` or address under which the broker is reached")
 	f.StringVar(&s.storeDir, "store-dir", "", "the broker's `DIR` for streams")
 	f.Int64Var(&s.storeBytes, "store-bytes", 10<<30, "how much of it there may be; well below what the disk has")
-	f.StringVar(&s.output, "output", "", "`DIR` for the files; default DATA_DIR/bus")
+	f.StringVar(&s.output, "output", "", "`DIR` for the files (default DATA_DIR/bus)")
 	return command
 }
 

@@ -14,6 +14,14 @@ import (
 	"github.com/recfleet/recfleet/internal/program"
 )
 
+// oneFile demands one argument.
+func oneFile(c *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return fmt.Errorf("%s needs one argument, FILE; %d were given", c.CommandPath(), len(args))
+	}
+	return nil
+}
+
 func policyCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use: "policy", Short: "Check recording policies",
@@ -24,7 +32,7 @@ func policyCommand() *cobra.Command {
 		Short: "Say what is wrong in a policy file",
 		Long: "Say what is wrong in a policy file, one line for each problem: FILE:LINE: FIELD: what is wrong.\n\n" +
 			"Exit codes: 0 the file can be used, 1 failed, 2 it cannot be used.",
-		Args: cobra.ExactArgs(1),
+		Args: oneFile,
 		RunE: func(c *cobra.Command, args []string) error {
 			return validatePolicy(c.OutOrStdout(), c.ErrOrStderr(), args[0])
 		},

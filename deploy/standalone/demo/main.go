@@ -38,7 +38,7 @@ type config struct {
 }
 
 // segmentLength makes a short demonstration change segments more than once.
-const segmentLength = "8s"
+const segmentLength = 8 * time.Second
 
 func configure() (config, error) {
 	c := config{length: 20 * time.Second, dir: "demo-data", bin: "bin", storage: "file"}
@@ -84,7 +84,7 @@ func run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, archive.stop()) }()
 
 	step("starting recfleet: broker, coordinator, encoder, archive and page in one process")
-	server, err := startChild(cfg, "recfleet", "--data-dir", cfg.dir, "--listen", "127.0.0.1:0", "--segment-length", segmentLength, "--archive", archive.url)
+	server, err := startChild(cfg, "recfleet", "--data-dir", cfg.dir, "--listen", "127.0.0.1:0", "--segment-length", segmentLength.String(), "--archive", archive.url)
 	if err != nil {
 		return err
 	}

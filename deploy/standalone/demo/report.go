@@ -99,7 +99,11 @@ func report(ctx context.Context, cfg config, archive *storage, s *recfleetv1.Ses
 	if s.GetState() != recfleetv1.SessionState_SESSION_STATE_COMPLETE {
 		wrong = append(wrong, fmt.Errorf("the session is %s: %s", stateName(s), s.GetStateReason()))
 	}
-	if len(s.GetSegments()) < 3 {
+	fewest := 2 // for the resize
+	if cfg.length > 2*segmentLength {
+		fewest++
+	}
+	if len(s.GetSegments()) < fewest {
 		wrong = append(wrong, fmt.Errorf("%d segments are too few for a resize and a change of segments", len(s.GetSegments())))
 	}
 	if s.GetGapCount() > 0 {

@@ -137,8 +137,17 @@ func (l serverLog) say(level hclog.Level, format string, args []any) {
 }
 
 func (l serverLog) Noticef(format string, args ...any) { l.say(hclog.Debug, format, args) }
-func (l serverLog) Warnf(format string, args ...any)   { l.say(hclog.Warn, format, args) }
-func (l serverLog) Fatalf(format string, args ...any)  { l.say(hclog.Error, format, args) }
-func (l serverLog) Errorf(format string, args ...any)  { l.say(hclog.Error, format, args) }
-func (l serverLog) Debugf(format string, args ...any)  { l.say(hclog.Trace, format, args) }
-func (l serverLog) Tracef(format string, args ...any)  { l.say(hclog.Trace, format, args) }
+
+// Warnf leaves out that the broker speaks TLS from the first byte, as is meant: that is nothing to warn of at every start.
+func (l serverLog) Warnf(format string, args ...any) {
+	level := hclog.Warn
+	if strings.Contains(format, "TLS Handshake First") {
+		level = hclog.Debug
+	}
+	l.say(level, format, args)
+}
+
+func (l serverLog) Fatalf(format string, args ...any) { l.say(hclog.Error, format, args) }
+func (l serverLog) Errorf(format string, args ...any) { l.say(hclog.Error, format, args) }
+func (l serverLog) Debugf(format string, args ...any) { l.say(hclog.Trace, format, args) }
+func (l serverLog) Tracef(format string, args ...any) { l.say(hclog.Trace, format, args) }
