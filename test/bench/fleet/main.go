@@ -30,7 +30,7 @@ type config struct {
 	churn                         float64
 	segment, duration, warm, turn time.Duration
 	docs, dir, disk               string
-	profiles, logLevel            string
+	profiles, memory, logLevel    string
 }
 
 func main() {
@@ -52,6 +52,7 @@ func main() {
 	flag.StringVar(&cfg.dir, "dir", "", "`DIR` for the servers' data (default the system's for temporary files)")
 	flag.StringVar(&cfg.disk, "disk", "/dev/shm", "`DIR` on another disk, for catalog and archive in the variant disks")
 	flag.StringVar(&cfg.profiles, "profiles", "", "`DIR` for CPU profiles of the servers and the coordinator's heap")
+	flag.StringVar(&cfg.memory, "memory", "", "`FILE` for what the coordinator's process holds, by class and by mapping, before the sessions begin and with all of them")
 	flag.StringVar(&cfg.logLevel, "log-level", "warn", "of the servers")
 	flag.Parse()
 	if flag.Arg(0) == serveArgument {

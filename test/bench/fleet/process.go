@@ -82,32 +82,28 @@ func (p *process) stop() error {
 	return nil
 }
 
-// usage is what a process has taken so far.
-type usage struct {
-	cpu      time.Duration
-	resident int64 // bytes
-}
-
 const ticksPerSecond = 100 // of times in /proc
 
-// usageOf reads what a process has taken.
-func usageOf(pid int) (u usage, err error) {
+// cpuOf reads how much CPU a process has taken so far.
+func cpuOf(pid int) (time.Duration, error) {
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return u, err
+		return 0, err
 	}
 	text := string(raw)
 	fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
-	if len(fields) < 22 {
-		return u, fmt.Errorf("read /proc/%d/stat: %d fields", pid, len(fields))
+	if len(fields) < 13 {
+		return 0, fmt.Errorf("read /proc/%d/stat: %d fields", pid, len(fields))
 	}
-	var n [3]int64
-	for i, field := range []int{11, 12, 21} { // user and system time, resident pages
-		if n[i], err = strconv.ParseInt(fields[field], 10, 64); err != nil {
-			return u, err
+	var ticks int64
+	for _, field := range fields[11:13] { // user and system time
+		n, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return 0, err
 		}
+		ticks += n
 	}
-	return usage{time.Duration(n[0]+n[1]) * time.Second / ticksPerSecond, n[2] * int64(os.Getpagesize())}, nil
+	return time.Duration(ticks) * time.Second / ticksPerSecond, nil
 }
 
-func (p *process) usage() (usage, error) { return usageOf(p.command.Process.Pid) }
+func (p *process) cpu() (time.Duration, error) { return cpuOf(p.command.Process.Pid) }

@@ -52,7 +52,8 @@ type result struct {
 	limits, driven      []float64  // as much as goes, in turns: the bus alone, with everything else going on
 	limitCPU, drivenCPU [3]float64 // coordinator, broker, clients meanwhile
 	drivenReceipts      spread
-	resident, inUse     float64 // bytes a session in the process with the coordinator
+	resident, anonymous float64 // bytes a session in the process with the coordinator: all, and without pages of files
+	inUse               float64 // bytes a session that live objects and stacks have
 	goroutines          float64 // a session
 	complaints          int64
 	fillTook, emptyTook time.Duration
@@ -98,16 +99,16 @@ func (s servers) stop() error {
 }
 
 // times reads what all processes have taken: the coordinator's, the broker's where it is apart, and this one's.
-func (s servers) times() (u [3]usage, err error) {
-	if u[0], err = s.coordinator.usage(); err != nil {
+func (s servers) times() (u [3]time.Duration, err error) {
+	if u[0], err = s.coordinator.cpu(); err != nil {
 		return u, err
 	}
 	if s.broker != s.coordinator {
-		if u[1], err = s.broker.usage(); err != nil {
+		if u[1], err = s.broker.cpu(); err != nil {
 			return u, err
 		}
 	}
-	u[2], err = usageOf(os.Getpid())
+	u[2], err = cpuOf(os.Getpid())
 	return u, err
 }
 
@@ -122,7 +123,7 @@ func (s servers) during(f func()) (cores [3]float64, err error) {
 	took := time.Since(begun)
 	after, err := s.times()
 	for i := range cores {
-		cores[i] = float64(after[i].cpu-before[i].cpu) / float64(took)
+		cores[i] = float64(after[i]-before[i]) / float64(took)
 	}
 	return cores, err
 }
@@ -224,11 +225,16 @@ func (f *fleet) measure(ctx, life context.Context, s servers, r *result) error {
 	if err != nil {
 		return err
 	}
-	n := float64(f.cfg.sessions)
-	r.resident, r.inUse = float64(full.resident-empty.resident)/n, float64(full.inUse-empty.inUse)/n
-	r.goroutines = float64(full.goroutines-empty.goroutines) / n
-	f.say("%s: %.0f of %.0f chunks a second, receipts p99 %v; %.0f KiB a session, %.0f of them in use", r.variant, r.delivered, r.offered,
-		r.receipts.percentile(99).Round(time.Millisecond), r.resident/1024, r.inUse/1024)
+	more := func(of func(memory) int64) float64 { return float64(of(full)-of(empty)) / float64(f.cfg.sessions) }
+	r.resident, r.anonymous = more(func(m memory) int64 { return m.resident }), more(func(m memory) int64 { return m.anonymous })
+	r.inUse, r.goroutines = more(func(m memory) int64 { return m.inUse }), more(func(m memory) int64 { return int64(m.goroutines) })
+	if f.cfg.memory != "" {
+		if err := writeMemory(f.cfg.memory, empty, full); err != nil {
+			return err
+		}
+	}
+	f.say("%s: %.0f of %.0f chunks a second, receipts p99 %v; %.1f KiB a session, %.1f of them its own, %.1f in use", r.variant, r.delivered, r.offered,
+		r.receipts.percentile(99).Round(time.Millisecond), r.resident/1024, r.anonymous/1024, r.inUse/1024)
 
 	if err := f.compare(ctx, s, r); err != nil {
 		return err
@@ -319,21 +325,6 @@ func mean(of []float64) (m float64) {
 		m += x / float64(len(of))
 	}
 	return m
-}
-
-// memory is what the process with the coordinator holds.
-type memory struct {
-	resident, inUse int64
-	goroutines      int
-}
-
-func (s servers) memory() (m memory, err error) {
-	u, err := s.coordinator.usage() // before it collects its garbage
-	if err != nil {
-		return m, err
-	}
-	a, err := s.coordinator.say(question{})
-	return memory{u.resident, a.Heap + a.Stacks, a.Goroutines}, err
 }
 
 func pause(ctx context.Context, d time.Duration) {

@@ -13,7 +13,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
-	runtimemetrics "runtime/metrics"
 	"runtime/pprof"
 	"syscall"
 	"time"
@@ -60,9 +59,9 @@ type question struct {
 // answer is a server's line for its start and for every question.
 type answer struct {
 	BusURL, Error string
-	// Heap and Stacks are the bytes that live objects and goroutines have after a garbage collection.
-	Heap, Stacks int64
-	Goroutines   int
+	// Memory is how many bytes Go's runtime has, by its classes; Collected is the same after a garbage collection.
+	Memory, Collected map[string]int64
+	Goroutines        int
 }
 
 // serve is a server: it does as its first line says and answers questions until its input ends.
@@ -145,14 +144,6 @@ func (q question) profile() error {
 		return pprof.Lookup("heap").WriteTo(f, 0)
 	}
 	return nil
-}
-
-func look() answer {
-	runtime.GC()
-	runtime.GC() // what the first one let go of
-	s := []runtimemetrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}}
-	runtimemetrics.Read(s)
-	return answer{Heap: int64(s[0].Value.Uint64()), Stacks: int64(s[1].Value.Uint64()), Goroutines: runtime.NumGoroutine()}
 }
 
 func (o order) path(name string) string { return filepath.Join(o.Dir, name) }

@@ -30,8 +30,8 @@ func render(cfg config, results []result) string {
 	row("Sync, p50 / p99", func(r result) string { return pair(r.syncs) })
 	row("start of a session to its first event, p50 / p99", func(r result) string { return fmt.Sprintf("%s (%d)", pair(r.starts), len(r.starts)) })
 	row("CPU, cores: coordinator / broker / clients", func(r result) string { return cores(r, [3]float64{r.server, r.broker, r.clients}) })
-	row("coordinator's process a session: resident / in use", func(r result) string {
-		return fmt.Sprintf("%.1f / %.1f KiB", r.resident/1024, r.inUse/1024)
+	row("coordinator's process a session: resident / without pages of files / in use", func(r result) string {
+		return fmt.Sprintf("%.1f / %.1f / %.1f KiB", r.resident/1024, r.anonymous/1024, r.inUse/1024)
 	})
 	row("its goroutines a session", func(r result) string { return fmt.Sprintf("%.1f", r.goroutines) })
 	row("**as many chunks as go**", func(result) string { return "" })
