@@ -40,8 +40,9 @@ func (c *count) give(from string) {
 // counted is a connection that tells when it is closed.
 type counted struct {
 	net.Conn
-	once   sync.Once
-	closed func() // set before others have the connection; nil for nothing to tell
+	machine bool // set in the handshake, by what the client offered
+	once    sync.Once
+	closed  func() // set before others have the connection; nil for nothing to tell
 }
 
 // Close closes the connection; it may be called twice.

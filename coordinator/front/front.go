@@ -65,7 +65,7 @@ func Serve(ctx context.Context, cfg Config) error {
 	web.Protocols.SetHTTP1(true)
 	web.Protocols.SetHTTP2(true)
 	s := &split{
-		cfg: cfg, machines: newQueue(cfg.Listener.Addr()), people: newQueue(cfg.Listener.Addr()),
+		cfg: cfg, tls: protocols(cfg), machines: newQueue(cfg.Listener.Addr()), people: newQueue(cfg.Listener.Addr()),
 		shaking: newCount(maxHandshakes, handshakesEach), visiting: newCount(maxPeople, peopleEach),
 	}
 
@@ -114,6 +114,7 @@ func drain(machines *grpc.Server, people *http.Server) {
 // split hands connections out.
 type split struct {
 	cfg              Config
+	tls              *tls.Config // see protocols
 	machines, people *queue
 	// shaking are the connections in their handshake, visiting those of browsers.
 	shaking, visiting *count
@@ -154,31 +155,40 @@ func (s *split) accept(ctx context.Context) error {
 	}
 }
 
-func (s *split) handshake(ctx context.Context, plain *counted, from string) {
-	to := s.people
-	cfg := s.cfg.TLS.Clone()
+// protocols returns how TLS is spoken: one for all connections, because each keeps what it was made with for as long as it lasts. No
+// handshake goes on from an earlier one: who may connect is asked anew each time.
+func protocols(from Config) *tls.Config {
+	cfg := from.TLS.Clone()
 	cfg.NextProtos = []string{"h2", "http/1.1"}
 	cfg.MinVersion = tls.VersionTLS13
+	cfg.SessionTicketsDisabled = true
 	machines := cfg.Clone()
-	if s.cfg.Machines != nil {
-		machines.ClientAuth, machines.ClientCAs = tls.VerifyClientCertIfGiven, s.cfg.Machines
+	if from.Machines != nil {
+		machines.ClientAuth, machines.ClientCAs = tls.VerifyClientCertIfGiven, from.Machines
 	}
 	cfg.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-		if slices.Equal(hello.SupportedProtos, []string{"h2"}) {
-			to = s.machines
-			return machines, nil
+		conn, ours := hello.Conn.(*counted)
+		if !ours || !slices.Equal(hello.SupportedProtos, []string{"h2"}) {
+			return nil, nil
 		}
-		return nil, nil
+		conn.machine = true
+		return machines, nil
 	}
+	return cfg
+}
+
+func (s *split) handshake(ctx context.Context, plain *counted, from string) {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
-	conn := tls.Server(plain, cfg)
+	conn := tls.Server(plain, s.tls)
 	if err := conn.HandshakeContext(ctx); err != nil {
 		s.cfg.Logger.Debug("handshake was not finished", "peer", plain.RemoteAddr().String(), "error", err)
 		_ = plain.Close()
 		return
 	}
-	if to == s.people {
+	to := s.machines
+	if !plain.machine {
+		to = s.people
 		if !s.visiting.take(from) {
 			s.cfg.Logger.Debug("connection was refused, its address has too many", "peer", plain.RemoteAddr().String())
 			_ = plain.Close()
