@@ -45,6 +45,8 @@ const (
 	verifyTimeout = 15 * time.Minute
 	// writeBuffer holds most answers wholly, and half a frame of a download.
 	writeBuffer = 8 << 10
+	// window is how much of its requests a client may send before it was read: all that agents say at once.
+	window = 256 << 10
 	// pingsFrom is how often a client may ping; clients of this product ping less often.
 	pingsFrom = 5 * time.Second
 )
@@ -128,6 +130,11 @@ func NewServer(cfg Config) (*grpc.Server, error) {
 		grpc.ReadBufferSize(0),
 		// One for each agent that is being answered: what they are told is short.
 		grpc.WriteBufferSize(writeBuffer),
+		// A window that does not grow: to find out how far it should would take a ping for each request.
+		grpc.StaticStreamWindowSize(window), grpc.StaticConnWindowSize(window),
+		// Headers are read as they come. A table of them, which each connection would keep, fills up with the deadlines, of which
+		// each call has another.
+		grpc.HeaderTableSize(0),
 	)...)
 	services := decode.Services{Server: s}
 	book := ledger{audit: cfg.Catalog, viewings: viewing.New(cfg.Catalog, time.Now)}
