@@ -80,7 +80,7 @@ func TestHoldReleaseAndDelete(t *testing.T) {
 	}
 	remove := &recfleetv1.DeleteSessionRequest{SessionId: a.session, Reason: "asked for"}
 	_, err := people.DeleteSession(ctx, remove)
-	wantCode(t, err, codes.FailedPrecondition, "held")
+	wantCode(t, err, codes.FailedPrecondition, "session "+a.session+" is held; it can be deleted when it was released")
 	if got, err := people.ReleaseSession(ctx, &recfleetv1.ReleaseSessionRequest{SessionId: a.session}); err != nil || got.GetSession().GetHoldTime() != nil {
 		t.Fatal(got, err)
 	}

@@ -48,7 +48,7 @@ func (s *sessionService) order(ctx context.Context, d deed) (*recfleetv1.Session
 	case d.action == access.ActionRelease && session.Hold.Time.IsZero(), d.action == access.ActionDelete && !session.Deletion.Ordered.IsZero():
 		return s.carryOut(ctx, d, access.Caller(ctx).Name) // it changes nothing
 	case d.action == access.ActionDelete && !session.Hold.Time.IsZero():
-		return nil, fmt.Errorf("order deletion of session %s: %w", d.object, catalog.ErrHeld)
+		return nil, held(d.object)
 	case d.action == access.ActionDelete && !session.State.Final():
 		return nil, notOver(session)
 	}
@@ -112,6 +112,8 @@ func (s *sessionService) carryOut(ctx context.Context, d deed, by string) (*recf
 		switch {
 		case err == nil:
 			s.deleted()
+		case errors.Is(err, catalog.ErrHeld):
+			return held(d.object)
 		case errors.Is(err, catalog.ErrTransition):
 			session, err := s.catalog.Session(ctx, d.object)
 			if err != nil {
@@ -121,6 +123,10 @@ func (s *sessionService) carryOut(ctx context.Context, d deed, by string) (*recf
 		}
 		return err
 	})
+}
+
+func held(session string) error {
+	return fmt.Errorf("%w: session %s is held; it can be deleted when it was released", errPrecondition, session)
 }
 
 func notOver(s catalog.Session) error {
