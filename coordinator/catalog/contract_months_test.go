@@ -26,7 +26,7 @@ func testMonths(t *testing.T, open opener) {
 		s.Metadata = map[string]string{"image": "windows"}
 		switch {
 		case i >= 150 && i < 290, (i > 400 && i < 450 || i == 40) && s.Start.UnixNano()%week > week*5/6:
-			s.Metadata["old"] = "early"
+			s.Metadata["old"], s.Groups = "early", []string{"g"}
 		case i%50 == 0:
 			s.Metadata["old"] = "earnest"
 		case i < 30:
@@ -48,6 +48,7 @@ func testMonths(t *testing.T, open opener) {
 	for _, f := range []catalog.Filter{
 		{Text: "early"}, {Text: "early windows"}, {Text: "early", Fleet: "f1"}, {Text: "early", Scope: fleets("f0", "f2")}, {Text: "early", StartedBefore: all[250].Start},
 		{Text: "earl*"}, {Text: "earn*"}, {Text: "ear*"}, {Text: "ear*", Fleet: "f2"}, {Text: "earnest"}, {Text: "legacy"}, {Text: "legacy early"}, {Text: "nothing"}, {Text: "leg* win*"},
+		{Text: "early", EndedAfter: all[9].Start}, {Text: "ear* f1", EndedAfter: all[9].Start}, {EndedAfter: all[9].Start, Scope: &catalog.Scope{Parts: []catalog.Part{{Groups: []string{"g"}}}}},
 		{Text: "early", ActiveAt: all[220].Start}, {Text: "early", Order: catalog.OrderEnd}, {Scope: fleets("f0", "f2")}, {Scope: fleets("f0", "f2"), Order: catalog.OrderEnd},
 	} {
 		want := map[bool][]string{}

@@ -92,8 +92,40 @@ func (s search) among(ctx context.Context, positions []int64, f Filter) (page []
 			return nil, err
 		}
 		page = append(page, some...)
+		if size == s.limit && 8*len(page) < s.limit && len(positions) > s.budget/5 {
+			if positions, err = s.sift(ctx, positions, f); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return page[:min(s.limit, len(page))], nil
+}
+
+// mostSifted is of how many sessions at most SQLite's text index tells whether they are among others.
+const mostSifted = 4000
+
+// sift returns those of some positions of which the text index says that a filter may select them: all of them where it has too much to
+// say of the time in which they lie. Where few do, that is quicker than to look at each.
+func (s search) sift(ctx context.Context, positions []int64, f Filter) ([]int64, error) {
+	what, err := f.query()
+	if what = what.but(termKept).but(termAny); err != nil || len(what) == 0 {
+		return positions, err
+	}
+	most := mostSifted
+	var matching []int64
+	if s.tx.dialect.name == "sqlite" {
+		matching, err = s.indexed(ctx, what, slices.Min(positions), slices.Max(positions)+1, most)
+	} else {
+		if what.stems() {
+			return positions, nil
+		}
+		most = s.enough()
+		matching, err = s.inWeeks(ctx, what, positions, most)
+	}
+	if err != nil || len(matching) >= most {
+		return positions, err
+	}
+	return shared(positions, matching), nil
 }
 
 // check returns those of some positions whose sessions are what a filter asks for, in the order of the page.
@@ -126,9 +158,8 @@ func (s search) check(ctx context.Context, some []int64, f Filter) ([]int64, err
 	if s.tx.dialect.name != "sqlite" {
 		return s.having(ctx, words, some)
 	}
-	const most = 4000
-	matching, err := s.indexed(ctx, words, slices.Min(some), slices.Max(some)+1, most)
-	if err != nil || len(matching) < most {
+	matching, err := s.indexed(ctx, words, slices.Min(some), slices.Max(some)+1, mostSifted)
+	if err != nil || len(matching) < mostSifted {
 		return shared(some, matching), err
 	}
 	sessions, err := sessionsAt(ctx, s.tx, some)

@@ -125,6 +125,20 @@ func (s search) within(ctx context.Context, in span, named bool, most int) ([]in
 	return s.numbers(ctx, &q)
 }
 
+// inWeeks returns at most some of what a query selects in the weeks in which positions lie, in no order.
+func (s search) inWeeks(ctx context.Context, what query, positions []int64, most int) ([]int64, error) {
+	var weeks []term
+	for _, p := range positions {
+		if t := (term{text: termWeek(p / week)}); !slices.ContainsFunc(weeks, func(w term) bool { return w.text == t.text }) {
+			weeks = append(weeks, t)
+		}
+	}
+	s.query = append(what[:len(what):len(what)], weeks)
+	var q statement
+	q.add("SELECT position FROM session_search WHERE %s LIMIT %d", s.matching(&q), most)
+	return s.numbers(ctx, &q)
+}
+
 // leap is weekly for what many match, but none or few of those that come first: a look at a few sessions of each week tells where
 // it is, and the weeks in between, which hardly any matches, are asked for at once.
 func (s search) leap(ctx context.Context, in span) (page []int64, err error) {

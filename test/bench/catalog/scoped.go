@@ -49,6 +49,10 @@ func scoped() []question {
 		{name: "scope of five fleets, active at", ask: func(a asker) f { return f{Scope: fleets(a), ActiveAt: a.when()} }},
 		{name: "scope of five fleets, by end", ask: func(a asker) f { return f{Scope: fleets(a), Order: catalog.OrderEnd} }},
 		{name: "scope of a group (a department)", ask: func(a asker) f { return f{Scope: in(part{Groups: []string{a.department()}})} }},
+		{name: "scope of a group (a department), ended on a day", ask: func(a asker) f {
+			from, to := a.within(day)
+			return f{Scope: in(part{Groups: []string{a.department()}}), EndedAfter: from, EndedBefore: to}
+		}},
 		{name: "scope of a group (everybody)", ask: func(a asker) f { return f{Scope: in(part{Groups: []string{"staff"}})} }},
 		{name: "scope of three small groups", ask: func(a asker) f { return f{Scope: teams(a)} }},
 		{name: "scope of three small groups, by end", ask: func(a asker) f { return f{Scope: teams(a), Order: catalog.OrderEnd} }},
