@@ -67,7 +67,7 @@ func (l Launch) Run(ctx context.Context) (Ready, error) {
 	ready, err := w.await(ctx)
 	switch {
 	case err != nil && ctx.Err() != nil:
-		err = errors.New("nothing was recorded in the time given")
+		err = errors.New("nothing was recorded in the time given; the agent's log says why: " + log.Name())
 	case err != nil:
 		err = errors.New("the agent ended without a word; its log is " + log.Name())
 	}
