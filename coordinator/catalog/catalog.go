@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/recfleet/recfleet/internal/chunk"
@@ -46,6 +47,8 @@ type Catalog struct {
 	budget   int       // see search
 	standing *sql.Stmt // prepared: it is asked at every Sync
 	writer   *writer   // nil where writers do not wait for each other
+	// unfinished is how many sessions Standings last found.
+	unfinished atomic.Int64
 }
 
 // Open opens the database at a location (see ParseLocation), making a SQLite file where there is none, and brings its

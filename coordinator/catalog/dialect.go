@@ -76,8 +76,8 @@ func (p pools) close() error {
 
 // What connections to SQLite keep of the database in memory, in KiB: the one that writes and those that every Sync reads with, little;
 // those that go through the indexes of all sessions there ever were, much, once somebody does. What is kept nowhere is read from the system's memory of the
-// file, mostly.
-const cacheWrite, cacheLoad, cacheRead, cachePages = 8 << 10, 64 << 10, 1 << 10, 64 << 10
+// file, mostly. The driver takes 8 KiB for each page of 4; and what a connection that reads keeps, it drops when another has changed anything.
+const cacheWrite, cacheLoad, cacheRead, cachePages = 1 << 10, 64 << 10, 128, 64 << 10
 
 // keep sets what the connection that writes keeps of a SQLite database.
 func (c *Catalog) keep(ctx context.Context, kib int) error {
