@@ -90,7 +90,7 @@ bench-encode: ## measure mp4s beside those of today's command, made of the same 
 	go run ./test/bench/encode -docs docs/encoding.md
 
 .PHONY: bench-fleet
-bench-fleet: ## measure 2,000 sessions against one coordinator and broker, into docs/scale.md (20 minutes, 10 GB of disk)
+bench-fleet: ## measure 2,000 sessions against one coordinator and broker, into docs/scale.md (20 minutes, 10 GB of disk, 2 GB of /dev/shm)
 	go run ./test/bench/fleet -docs docs/scale.md
 
 # The tools are pinned in tools/go.mod; each is built once and again when its pin changes.
