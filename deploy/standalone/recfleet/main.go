@@ -14,6 +14,7 @@ import (
 )
 
 func main() {
+	program.RoomForSyncs(os.Getenv)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // from then on a signal has its usual effect
 	os.Exit(program.Run(ctx, command(), program.Environment{Args: os.Args[1:], Getenv: os.Getenv, Stdout: os.Stdout, Stderr: os.Stderr}))

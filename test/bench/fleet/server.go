@@ -77,9 +77,11 @@ func serve(in io.Reader, out io.Writer) error {
 	if err := json.Unmarshal(lines.Bytes(), &o); err != nil {
 		return err
 	}
-	if !o.Broker {
-		// As reccoordinator does where the environment says nothing, and recfleet does not.
-		program.SpareMemory(func(string) string { return "" })
+	// As reccoordinator does, and as recfleet does.
+	if o.Broker {
+		program.RoomForSyncs(os.Getenv)
+	} else {
+		program.SpareMemory(os.Getenv)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
