@@ -77,11 +77,12 @@ func serve(in io.Reader, out io.Writer) error {
 	if err := json.Unmarshal(lines.Bytes(), &o); err != nil {
 		return err
 	}
-	// As reccoordinator does, and as recfleet does.
+	// As recfleet and reccoordinator do where the environment says nothing.
+	silent := func(string) string { return "" }
 	if o.Broker {
-		program.RoomForSyncs(os.Getenv)
+		program.RoomForSyncs(silent)
 	} else {
-		program.SpareMemory(os.Getenv)
+		program.SpareMemory(silent)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
