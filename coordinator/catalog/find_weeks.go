@@ -57,6 +57,9 @@ func (s search) byWeeks(ctx context.Context, in span, e expectation) (found []in
 	}
 	s.limit -= len(found)
 	further := s.leap
+	if len(found) > 0 { // what the first weeks have is not to be looked for far off
+		further = s.weekly
+	}
 	if e.matches <= int64(2*s.enough()) {
 		further = func(ctx context.Context, in span) ([]int64, error) { return s.few(ctx, in, few, 2) }
 	}
