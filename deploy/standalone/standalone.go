@@ -223,6 +223,9 @@ func (c Config) startBroker(serverTLS *tls.Config) (*embedded.Server, *bus.Trust
 	case err != nil:
 		return nil, nil, err
 	}
+	if server.Port() == rememberedPort(last) {
+		return server, trust, nil
+	}
 	if err := os.WriteFile(last, []byte(strconv.Itoa(server.Port())+"\n"), 0o600); err != nil {
 		server.Shutdown()
 		return nil, nil, fmt.Errorf("keep the broker's port: %w", err)
