@@ -81,6 +81,9 @@ func measure(ctx context.Context, cfg config, engine string) (r result, err erro
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return r, err
+	}
 	location, size, stop, err := database(ctx, engine, dir)
 	if err != nil {
 		return r, err
